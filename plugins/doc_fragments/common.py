@@ -1,0 +1,65 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options that several modules share."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """``volumes``: what to work on; ``archive``: where the archives are; ``prefix``: which snapshots are ours."""
+
+    VOLUMES = r"""
+options:
+  volumes:
+    description:
+      - The volumes to work on, as M(rbd_backup.gfs.k8s_rbd_resolve) returns them.
+      - Each entry needs C(namespace), C(claim), C(pool) and C(image). Where it also holds C(fsid), C(pool_id) and
+        C(image_id), a volume whose image has become another one is refused.
+    type: list
+    elements: dict
+    required: true
+  parallel:
+    description: How many volumes are worked on at the same time.
+    type: int
+    default: 2
+"""
+
+    ARCHIVE = r"""
+options:
+  root:
+    description:
+      - The backup directory that holds one directory for each cluster. It must exist; mount it first.
+    type: path
+    required: true
+  cluster:
+    description:
+      - The name of the cluster's directory below O(root).
+    type: str
+    required: true
+"""
+
+    COMPRESSION = r"""
+options:
+  compression:
+    description:
+      - How new archives are compressed. Archives that exist are read whatever they were written with.
+      - V(zstd) needs the Python library C(zstandard) on the host that runs the module.
+    type: str
+    choices: [zstd, gzip, none]
+    default: zstd
+  compression_level:
+    description: The level of O(compression); higher is smaller and slower. The library's default if not given.
+    type: int
+"""
+
+    PREFIX = r"""
+options:
+  prefix:
+    description:
+      - Snapshots of this backup set are named C(<prefix>-<UTC time>), for example C(gfs-20261123T170000Z).
+      - Snapshots whose name is not exactly of this form are never touched.
+      - 1 to 32 letters, digits, C(-) or C(_), beginning with a letter or a digit.
+    type: str
+    default: gfs
+"""

@@ -1,0 +1,155 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring the archives of every volume up to date with its snapshots."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.archiving import (
+    Exporter,
+    Written,
+    planned,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import (
+    holdings_of,
+    open_or_init_set,
+    ours,
+    parent_lookup,
+    set_path,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
+    failure,
+    for_each_volume,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes import (
+    prove_identity,
+    volumes_from_options,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
+    VolumeDirectory,
+    describe,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import InvalidInput
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
+    Identity,
+    ImageInfo,
+    Snapshot,
+    Volume,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import check_prefix, snapshot_time
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import BackupPlan, plan_backup
+
+
+@dataclasses.dataclass
+class _Done:
+    """What became of one volume; ``error`` is what stopped it after the archives in ``written``.
+
+    ``damage`` is what was found in its directory and is not as it should be.
+    """
+
+    volume: Volume
+    plan: BackupPlan
+    damage: list[str]
+    written: list[Written] = dataclasses.field(default_factory=list)
+    error: Exception | None = None
+
+
+def run(environment: Environment) -> Outcome:
+    """Carry out the module ``rbd_export_diff``. Raises BackupError before anything is touched."""
+    options = environment.options
+    volumes = volumes_from_options(options["volumes"])
+    check_prefix(options["prefix"])
+    ceph = environment.ceph()
+    backup_set, initialised = open_or_init_set(environment, ceph.fsid())
+    done, failures = for_each_volume(volumes, _Backup(environment, backup_set), options["parallel"])
+    written = [archive for item in done for archive in item.written]
+    failures += [failure(item.volume, item.error) for item in done if item.error]
+    if environment.check_mode:
+        archives = [planned(item.volume, export) for item in done for export in item.plan.exports]
+    else:
+        archives = [archive.to_dict() for archive in written]
+    return Outcome(
+        changed=initialised or bool(archives),
+        values={
+            "backup_set": set_path(options),
+            "archives": archives,
+            "unchanged": sum(len(item.plan.present) for item in done),
+            "stream_bytes": sum(item.archive.stream_bytes for item in written),
+            "stored_bytes": sum(item.archive.stored_bytes for item in written),
+        },
+        failures=failures,
+        warnings=[message for item in done for message in item.damage],
+        diff={"before": "", "after": "".join(map(_line, archives))},
+    )
+
+
+class _Backup:
+    """Brings the archives of one volume up to date."""
+
+    def __init__(self, environment: Environment, backup_set: BackupSet) -> None:
+        self._options = environment.options
+        self._check_mode = environment.check_mode
+        self._ceph = environment.ceph()
+        self._set = backup_set
+        self._scan = backup_set.scan()
+        self._planned_snapshot = _planned_snapshot(environment)
+
+    def __call__(self, volume: Volume) -> _Done:
+        identity, info = prove_identity(volume, self._ceph)
+        volume = dataclasses.replace(volume, identity=identity)
+        directory = self._scan.find(identity)
+        if self._check_mode:
+            return self._plan(volume, identity, directory)
+        if directory is None:
+            directory = self._set.create(volume, self._describe(volume, info))
+        with VolumeLock(directory.path):
+            directory.clean_temporaries()
+            done = self._plan(volume, identity, directory)
+            if done.plan.exports:
+                directory.update_description(self._describe(volume, info))
+            exporter = Exporter(self._ceph, volume, identity, directory, self._options)
+            try:
+                for export in done.plan.exports:
+                    done.written.append(exporter.write(export))
+            except Exception as error:  # what was written before it is reported along with it
+                done.error = error
+            return done
+
+    def _plan(self, volume: Volume, identity: Identity, directory: VolumeDirectory | None) -> _Done:
+        snapshots = self._snapshots(volume)
+        holdings, damage = holdings_of(directory, identity, snapshots, self._options["prefix"])
+        plan = plan_backup(holdings, parent_lookup(volume.spec, self._ceph, self._planned_snapshot))
+        return _Done(volume, plan, damage)
+
+    def _describe(self, volume: Volume, info: ImageInfo) -> dict[str, t.Any]:
+        return describe(volume, info, self._ceph.metadata(volume.spec))
+
+    def _snapshots(self, volume: Volume) -> tuple[Snapshot, ...]:
+        everything = self._ceph.snapshots(volume.spec)
+        snapshots = ours(everything, self._options["prefix"])
+        name = self._planned_snapshot
+        if name is None or any(snapshot.name == name for snapshot in snapshots):
+            return snapshots
+        following = max((snapshot.id for snapshot in everything), default=0) + 1
+        return (*snapshots, Snapshot(following, name, self._ceph.info(volume.spec).size))
+
+
+def _planned_snapshot(environment: Environment) -> str | None:
+    name = environment.options["planned_snapshot"]
+    if not environment.check_mode or not name:
+        return None
+    if snapshot_time(environment.options["prefix"], name) is None:
+        raise InvalidInput(
+            f"planned_snapshot {name!r} is not a snapshot name of this set. Nothing was touched."
+        )
+    return str(name)
+
+
+def _line(archive: t.Mapping[str, t.Any]) -> str:
+    return f"{archive['namespace']}/{archive['claim']} {archive['snapshot']} {archive['reason']}\n"

@@ -1,0 +1,94 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Open the backup set of a run, and find what it holds of a volume."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import InvalidInput
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Identity, ImageSpec, Snapshot
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import snapshot_time
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import HasParent, Holdings
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._retention import Policy
+
+
+def set_path(options: t.Mapping[str, t.Any]) -> str:
+    """Return the directory of the backup set: ``root`` and below it the cluster's name. Raises InvalidInput."""
+    cluster: str = options["cluster"]
+    if cluster in ("", ".", "..") or "/" in cluster or "\0" in cluster:
+        raise InvalidInput(
+            f"The cluster name {cluster!r} cannot be the name of a directory. Nothing was touched."
+        )
+    return os.path.join(str(options["root"]), cluster)
+
+
+def open_set(options: t.Mapping[str, t.Any], fsid: str | None) -> BackupSet:
+    """Open the backup set, and hold its Ceph fsid (where given) and prefix against ours. Raises ArchiveError."""
+    return BackupSet.open(set_path(options), fsid, options["prefix"])
+
+
+def open_or_init_set(environment: Environment, fsid: str) -> tuple[BackupSet, bool]:
+    """Open the backup set, or make it where the option ``init`` says so. Returns it and whether it was made."""
+    options = environment.options
+    if not options["init"]:
+        return open_set(options, fsid), False
+    timezone = Policy.from_options({"timezone": options["timezone"]}).timezone
+    return BackupSet.init(set_path(options), fsid, options["prefix"], timezone, environment.check_mode)
+
+
+def ours(snapshots: t.Iterable[Snapshot], prefix: str) -> tuple[Snapshot, ...]:
+    """Those *snapshots* whose names are of this set, in ascending id."""
+    found = [snapshot for snapshot in snapshots if snapshot_time(prefix, snapshot.name) is not None]
+    return tuple(sorted(found, key=lambda snapshot: snapshot.id))
+
+
+def holdings_of(
+    directory: VolumeDirectory | None, identity: Identity, snapshots: tuple[Snapshot, ...], prefix: str
+) -> tuple[Holdings, list[str]]:
+    """Put together what there is of a volume; *directory* is None when it has none yet. Raises ArchiveError.
+
+    A snapshot counts as retired only when its name and its id are both on record. What lies in the directory and is
+    not as it should be is returned too, in words.
+    """
+    if directory is None:
+        return Holdings(prefix, identity.image_id, snapshots, ()), []
+    inventory = directory.archives(prefix)
+    retired = load_proof(directory.path).retired
+    holdings = Holdings(
+        prefix=prefix,
+        image_id=identity.image_id,
+        snapshots=snapshots,
+        archives=inventory.archives,
+        retired=frozenset(s.id for s in snapshots if s.id in retired and retired[s.id].snapshot == s.name),
+    )
+    return holdings, [
+        *(problem.message for problem in inventory.problems),
+        *(
+            f"Archive {directory.path}/{file} has no manifest and does not count."
+            for file in inventory.unpublished
+        ),
+    ]
+
+
+def parent_lookup(spec: ImageSpec, ceph: RbdClient, planned: str | None = None) -> HasParent:
+    """Return the question to Ceph whether the image at *spec* had a parent at a snapshot.
+
+    A snapshot that is only *planned* will have the parent that the image has now.
+    """
+    answers: dict[int, bool] = {}
+
+    def has_parent(snapshot: Snapshot) -> bool:
+        if snapshot.id not in answers:
+            info = ceph.info(spec, None if snapshot.name == planned else snapshot.name)
+            answers[snapshot.id] = info.parent is not None
+        return answers[snapshot.id]
+
+    return has_parent

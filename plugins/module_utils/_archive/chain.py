@@ -1,0 +1,74 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which archives, in which order, lead to a restore point. Pure."""
+
+from __future__ import annotations
+
+import heapq
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive, State
+
+
+def chain(
+    archives: t.Iterable[Archive], snapshot: str, snapshot_id: int | None = None
+) -> tuple[Archive, ...] | None:
+    """Return the archives from a full to *snapshot*, oldest first; None when no chain to it is whole.
+
+    Of several chains it is the one with the fewest archives, then the one with the fewest stored bytes.
+    Archives join where one leads to the state that the next stands on (see :func:`joins`), and all are of one
+    image. With *snapshot_id* a chain to another snapshot of the same name is not taken.
+    """
+    everything = list({archive.file: archive for archive in archives}.values())
+    images = {archive.image_id for archive in everything} - {None} or {None}
+    found = [
+        path
+        for image in images
+        for path in [_shortest([a for a in everything if a.image_id in (None, image)], snapshot, snapshot_id)]
+        if path
+    ]
+    return min(found, key=_cost) if found else None
+
+
+def joins(state: State, base: State) -> bool:
+    """Whether an archive that stands on *base* may follow one that leads to *state*.
+
+    Name and size must be equal, and the snapshot ids where both are known: a snapshot deleted and created
+    again under the same name is a different one.
+    """
+    ids = {number for number in (state.snapshot_id, base.snapshot_id) if number is not None}
+    return state.snapshot == base.snapshot and state.size == base.size and len(ids) < 2
+
+
+_Cost = tuple[int, int, tuple[str, ...]]
+
+
+def _cost(path: tuple[Archive, ...]) -> _Cost:
+    return len(path), sum(archive.stored_bytes for archive in path), tuple(archive.file for archive in path)
+
+
+def _shortest(archives: list[Archive], snapshot: str, snapshot_id: int | None) -> tuple[Archive, ...] | None:
+    leading_to: dict[str, list[Archive]] = {}
+    for archive in archives:
+        leading_to.setdefault(archive.to.snapshot, []).append(archive)
+    # from the restore point backwards, always going on from the cheapest path: the first full that comes up ends it
+    waiting: list[tuple[_Cost, tuple[Archive, ...]]] = [
+        (_cost((archive,)), (archive,))
+        for archive in leading_to.get(snapshot, [])
+        if snapshot_id is None or archive.to.snapshot_id in (None, snapshot_id)
+    ]
+    heapq.heapify(waiting)
+    done: set[str] = set()
+    while waiting:
+        _, path = heapq.heappop(waiting)
+        base = path[0].base
+        if base is None:
+            return path
+        if path[0].file in done:
+            continue
+        done.add(path[0].file)
+        for before in leading_to.get(base.snapshot, []):
+            if joins(before.to, base) and before.file not in done:
+                heapq.heappush(waiting, (_cost((before, *path)), (before, *path)))
+    return None

@@ -1,0 +1,174 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writing an archive so that a reader never sees half of one.
+
+Everything that needs room is written and made durable under temporary names first. Publishing is then only:
+rename the archive, make the directory durable, rename the manifest (the commit record), make the directory
+durable. What was published under that name before is first renamed ``<name>.bad-<time>``, its manifest first,
+so that no manifest ever stands beside bytes that are not its own. All of this happens under the lock of the
+volume.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import types
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.codec import compressor
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import (
+    open_temporary,
+    os_errors,
+    remove_if_there,
+    sync_directory,
+    write_all,
+    write_json_temporary,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.manifest import Manifest, Origin
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import (
+    bad_name,
+    compression_of,
+    manifest_name,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import UNWRITABLE
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import InvalidInput
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive
+
+_UNTOUCHED = "The archive was not published; everything published before was left untouched."
+_HALF_WAY = (
+    "The archive does not count as published, and nothing was removed: what stood there before keeps its "
+    "name or has it with '.bad-<time>' behind it. Run again."
+)
+
+
+class ArchiveWriter:
+    """Takes a raw stream, and publishes it as one archive: ``write`` ..., ``seal``, ``publish``.
+
+    A context manager: leaving it without having published removes what was written. Every method raises
+    ArchiveError (UNWRITABLE) when the file system refuses. *directory* is the volume's, *file* the archive's
+    name; *level* and *threads* are those of :func:`codec.compressor`.
+    """
+
+    def __init__(self, directory: str, file: str, level: int | None = None, threads: int = 0) -> None:
+        self._path = os.path.join(directory, file)
+        self._directory = directory
+        self._file = file
+        self._compression = compression_of(file)
+        self._compressor = compressor(self._compression, level, threads)
+        self._descriptor = -1
+        self._temporaries: list[str] = []
+        self._stream_sha256 = hashlib.sha256()
+        self._stored_sha256 = hashlib.sha256()
+        self._stream_bytes = 0
+        self._stored_bytes = 0
+        self._manifest: Manifest | None = None
+
+    def __enter__(self) -> ArchiveWriter:
+        with self._errors():
+            self._descriptor, temporary = open_temporary(self._path)
+        self._temporaries.append(temporary)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: types.TracebackType | None,
+    ) -> None:
+        try:
+            self._close()
+            for temporary in self._temporaries:
+                remove_if_there(temporary)
+        except OSError:
+            # the next run removes temporaries; the error that brought us here must not be hidden by this one
+            pass
+
+    @property
+    def stream_bytes(self) -> int:
+        """Bytes of the raw stream that were written so far."""
+        return self._stream_bytes
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes that were stored so far."""
+        return self._stored_bytes
+
+    @property
+    def temporary(self) -> str:
+        """The file name under which the archive stands until it is published."""
+        return os.path.basename(self._temporaries[0])
+
+    def write(self, data: bytes) -> None:
+        """Add *data* to the raw stream."""
+        self._stream_sha256.update(data)
+        self._stream_bytes += len(data)
+        self._store(self._compressor.compress(data))
+
+    def seal(self, origin: Origin) -> Archive:
+        """End the stream and make the archive and its manifest durable under their temporary names.
+
+        What is returned can be proved by reading :attr:`temporary` back. Raises InvalidInput when *origin*
+        does not belong to the archive's name.
+        """
+        self._store(self._compressor.flush())
+        manifest = Manifest(
+            file=self._file,
+            compression=self._compression,
+            origin=origin,
+            stream_bytes=self._stream_bytes,
+            stream_sha256=self._stream_sha256.hexdigest(),
+            stored_bytes=self._stored_bytes,
+            stored_sha256=self._stored_sha256.hexdigest(),
+        )
+        if manifest.proper_name() != self._file:
+            raise InvalidInput(f"{self._path} cannot hold {origin.to} from {origin.base}. {_UNTOUCHED}")
+        with self._errors():
+            os.fsync(self._descriptor)
+            self._close()
+            self._temporaries.append(write_json_temporary(manifest_name(self._path), manifest.to_json()))
+        self._manifest = manifest
+        return manifest.archive()
+
+    def publish(self) -> Archive:
+        """Give the sealed archive and then its manifest their names. Returns the archive."""
+        if self._manifest is None:
+            raise ValueError("seal() comes before publish()")
+        temporary, manifest_temporary = self._temporaries
+        with self._errors(_HALF_WAY):
+            moved = [self._move_aside(manifest_name(self._path)), self._move_aside(self._path)]
+            if any(moved):
+                sync_directory(self._directory)
+            os.rename(temporary, self._path)
+            sync_directory(self._directory)
+            os.rename(manifest_temporary, manifest_name(self._path))
+            sync_directory(self._directory)
+        self._temporaries.clear()
+        return self._manifest.archive()
+
+    def _store(self, data: bytes) -> None:
+        if data:
+            with self._errors():
+                write_all(self._descriptor, data)
+            self._stored_sha256.update(data)
+            self._stored_bytes += len(data)
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _errors(self, untouched: str = _UNTOUCHED) -> t.ContextManager[None]:
+        return os_errors("write archive", self._path, UNWRITABLE, untouched)
+
+    def _move_aside(self, path: str) -> bool:
+        if not os.path.lexists(path):
+            return False
+        now = dt.datetime.now(dt.timezone.utc)
+        number = 1
+        while os.path.lexists(bad_name(path, now, number)):
+            number += 1
+        os.rename(path, bad_name(path, now, number))
+        return True

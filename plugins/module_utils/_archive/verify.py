@@ -1,0 +1,176 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading archives back: their stored bytes, their raw stream, and the proof that both are what was recorded."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import types
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.codec import decompress
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import open_reading, os_errors
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import compression_of
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import DAMAGED, UNREADABLE
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.reader import (
+    DiffReader,
+    check_header,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import Data
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError, StreamError
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive
+
+_PIECE = 1024 * 1024
+_ADVICE = (
+    "Nothing was changed. While its snapshots exist in Ceph the archive can be exported again; restore "
+    "points that need it cannot be restored until then."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Verified:
+    """What a verified archive holds: data records and zero records, their bytes, and the bytes that were read."""
+
+    records: int
+    data_bytes: int
+    zero_bytes: int
+    stream_bytes: int
+    stored_bytes: int
+
+
+class ArchiveStream:
+    """The raw stream of one archive, to be read like a file; a context manager.
+
+    :meth:`read` returns ``b""`` only when all stored bytes and the whole stream have proved to be what the
+    manifest records: sizes and SHA-256 of both. Raises ArchiveError naming the archive.
+    """
+
+    def __init__(self, directory: str, archive: Archive, file: str | None = None) -> None:
+        """Open *archive* in *directory*; *file* is where its bytes are when it is not published yet."""
+        self._archive = archive
+        self._path = os.path.join(directory, archive.file)
+        self._stored = _StoredFile(os.path.join(directory, file or archive.file))
+        self._pieces = decompress(self._stored, compression_of(archive.file), self._path)
+        self._piece = b""
+        self._used = 0
+        self._sha256 = hashlib.sha256()
+        self._bytes = 0
+
+    def __enter__(self) -> ArchiveStream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: types.TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._stored.close()
+
+    def read(self, size: int) -> bytes:
+        """Return at most *size* bytes of the raw stream, and none only at its proved end."""
+        if self._used == len(self._piece):
+            self._next_piece()
+        result = self._piece[self._used : self._used + size]
+        self._used += len(result)
+        return result
+
+    def _next_piece(self) -> None:
+        self._used, self._piece = 0, next(self._pieces, b"")
+        if self._piece:
+            self._sha256.update(self._piece)
+            self._bytes += len(self._piece)
+            return
+        self._stored.check(self._archive, self._path)
+        found = self._bytes, self._sha256.hexdigest()
+        _compare(
+            self._path, "the stream in it", found, (self._archive.stream_bytes, self._archive.stream_sha256)
+        )
+
+
+def open_stream(directory: str, archive: Archive) -> ArchiveStream:
+    """Open the raw stream of a published *archive*. Raises ArchiveError."""
+    return ArchiveStream(directory, archive)
+
+
+def hash_archive(directory: str, archive: Archive) -> None:
+    """Read all stored bytes of *archive* and compare size and SHA-256 with the manifest. Raises ArchiveError."""
+    path = os.path.join(directory, archive.file)
+    stored = _StoredFile(path)
+    try:
+        while stored.read(_PIECE):
+            pass
+        stored.check(archive, path)
+    finally:
+        stored.close()
+
+
+def verify_archive(directory: str, archive: Archive, file: str | None = None) -> Verified:
+    """Read *archive* from disk and prove it: stored bytes, compression, raw stream, every record, and the states.
+
+    *file* is where its bytes are when it is not published yet. Raises ArchiveError naming the archive.
+    """
+    path = os.path.join(directory, archive.file)
+    records = data_bytes = zero_bytes = 0
+    with ArchiveStream(directory, archive, file) as stream:
+        try:
+            reader = DiffReader(stream)
+            base = archive.base.snapshot if archive.base else None
+            check_header(reader.header, base, archive.to.snapshot, archive.to.size)
+            for record in reader:
+                records += 1
+                if isinstance(record, Data):
+                    data_bytes += len(record.data)
+                else:
+                    zero_bytes += record.length
+        except StreamError as error:
+            raise ArchiveError(
+                f"Archive {path} is damaged: {error.message} {_ADVICE}", kind=DAMAGED, file=archive.file
+            ) from error
+    return Verified(records, data_bytes, zero_bytes, archive.stream_bytes, archive.stored_bytes)
+
+
+class _StoredFile:
+    """The stored bytes of an archive, hashed as they are read from the disk."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._sha256 = hashlib.sha256()
+        self._bytes = 0
+        self._descriptor = open_reading(path)
+        # what was written a moment ago is still in memory: a proof must come from the disk
+        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def read(self, size: int) -> bytes:
+        with os_errors(
+            "read", self._path, UNREADABLE, "Nothing was changed, and this is no proof of damage."
+        ):
+            data = os.read(self._descriptor, size)
+        self._sha256.update(data)
+        self._bytes += len(data)
+        return data
+
+    def check(self, archive: Archive, path: str) -> None:
+        found = self._bytes, self._sha256.hexdigest()
+        _compare(path, "the file", found, (archive.stored_bytes, archive.stored_sha256))
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _compare(path: str, what: str, found: tuple[int, str], recorded: tuple[int, str]) -> None:
+    if found != recorded:
+        raise ArchiveError(
+            f"Archive {path} is damaged: {what} has {found[0]} bytes with SHA-256 {found[1]}, and its "
+            f"manifest records {recorded[0]} bytes with SHA-256 {recorded[1]}. {_ADVICE}",
+            kind=DAMAGED,
+            file=os.path.basename(path),
+        )

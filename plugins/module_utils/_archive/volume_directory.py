@@ -1,0 +1,176 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The directory of one volume: what it holds, and removing from it.
+
+It is found by the identity in ``volume.json``, never by its path.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import os
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import names
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.fields import Fields
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import (
+    atomic_write_json,
+    os_errors,
+    read_json,
+    remove_files,
+    remove_if_there,
+    sync_directory,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.inventory import (
+    Inventory,
+    take_inventory,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.manifest import (
+    identity_from_json,
+    identity_to_json,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import UNWRITABLE
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
+    Archive,
+    Identity,
+    ImageInfo,
+    Volume,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import format_utc
+
+FORMAT = 1
+_DESCRIPTION = ("volume", "image", "manifests")
+
+
+def describe(volume: Volume, info: ImageInfo, metadata: t.Mapping[str, str]) -> dict[str, t.Any]:
+    """Put together what ``volume.json`` keeps beside the identity, for people and for a bare restore.
+
+    *metadata* is the image's metadata in Ceph. The Kubernetes objects come from ``volume.manifests``.
+    """
+    return {
+        "volume": {
+            "namespace": volume.namespace,
+            "claim": volume.claim,
+            "pool": volume.spec.pool,
+            "rados_namespace": volume.spec.rados_namespace,
+            "image": volume.spec.image,
+        },
+        "image": {
+            "size": info.size,
+            "object_size": info.object_size,
+            "features": list(info.features),
+            "parent": info.parent,
+            "data_pool": info.data_pool,
+            "stripe_unit": info.stripe_unit,
+            "stripe_count": info.stripe_count,
+            "metadata": dict(metadata),
+        },
+        "manifests": copy.deepcopy(dict(volume.manifests)),
+    }
+
+
+class VolumeDirectory:
+    """One volume's directory. ``description`` is what :func:`describe` put together when it was last written.
+
+    Everything that writes or removes is done by the holder of the directory's VolumeLock.
+    """
+
+    def __init__(
+        self, path: str, identity: Identity, description: t.Mapping[str, t.Any], created: dt.datetime
+    ) -> None:
+        self.path = path
+        self.identity = identity
+        self.description = dict(description)
+        self.created = created
+
+    def __str__(self) -> str:
+        volume = self.description["volume"]
+        return f"{volume['namespace']}/{volume['claim']} ({self.path})"
+
+    @classmethod
+    def read(cls, path: str) -> VolumeDirectory:
+        """Read ``volume.json`` in *path*. Raises ArchiveError (MISSING, UNREADABLE, DAMAGED)."""
+        file = os.path.join(path, names.VOLUME_FILE)
+        fields = Fields(read_json(file), file)
+        fields.check_format(FORMAT)
+        volume = fields.part("volume")
+        for key in ("namespace", "claim", "pool", "rados_namespace", "image"):
+            volume.text(key, empty=True)
+        description = {key: fields.mapping(key) for key in _DESCRIPTION}
+        return cls(path, identity_from_json(fields.part("identity")), description, fields.time("created"))
+
+    def save(self) -> None:
+        """Write ``volume.json``. Raises ArchiveError (UNWRITABLE)."""
+        content = {
+            "format": FORMAT,
+            "created": format_utc(self.created),
+            "identity": identity_to_json(self.identity),
+            **{key: self.description[key] for key in _DESCRIPTION},
+        }
+        atomic_write_json(
+            os.path.join(self.path, names.VOLUME_FILE), content, "The one before was left untouched."
+        )
+
+    def update_description(self, description: t.Mapping[str, t.Any]) -> bool:
+        """Write *description* where it differs from what is there, and return whether it did. Raises ArchiveError."""
+        if dict(description) == self.description:
+            return False
+        changed = VolumeDirectory(self.path, self.identity, copy.deepcopy(dict(description)), self.created)
+        changed.save()
+        self.description = changed.description
+        return True
+
+    def path_of(self, archive: Archive) -> str:
+        """The path of an archive's file."""
+        return os.path.join(self.path, archive.file)
+
+    def archives(self, prefix: str) -> Inventory:
+        """Look at everything of *prefix* in the directory. Raises ArchiveError where that is impossible."""
+        return take_inventory(self.path, self.identity, prefix)
+
+    def remove_archive(self, archive: Archive) -> None:
+        """Remove a published archive and its manifest. Raises ArchiveError (UNWRITABLE).
+
+        First the manifest is renamed to ``<archive>.removing``. From then on the archive is no longer
+        published, and its bytes cannot be taken for an archive that lost its manifest: whoever takes the lock
+        next finishes the removal with :meth:`clean_temporaries`.
+        """
+        path = self.path_of(archive)
+        with os_errors(
+            "remove archive", path, UNWRITABLE, "What was not removed yet goes with the next run."
+        ):
+            os.rename(names.manifest_name(path), names.removal_name(path))
+            sync_directory(self.path)
+            self._finish_removal(archive.file)
+
+    def remove_superseded(self, archive: Archive) -> tuple[str, ...]:
+        """Remove what ``.bad-<time>`` kept of the name of *archive*; return the files.
+
+        Only for an *archive* that was proved by reading it from the disk. Raises ArchiveError.
+        """
+        mine = (archive.file, names.manifest_name(archive.file))
+        return remove_files(self.path, lambda file: names.name_before_bad(file) in mine)
+
+    def clean_temporaries(self) -> tuple[str, ...]:
+        """Remove the temporaries of dead runs and finish removals that they began; return the files.
+
+        Under the lock every temporary is a dead run's. Raises ArchiveError.
+        """
+        with os_errors("clean up", self.path, UNWRITABLE, "The next run tries again."):
+            begun = [
+                archive for archive in map(names.archive_of_removal, sorted(os.listdir(self.path))) if archive
+            ]
+            for archive in begun:
+                self._finish_removal(archive)
+        return (*remove_files(self.path, names.is_temporary), *begun)
+
+    def _finish_removal(self, file: str) -> None:
+        path = os.path.join(self.path, file)
+        # with a manifest an archive of this name was published since: only the record is left to go
+        if not os.path.lexists(names.manifest_name(path)):
+            remove_if_there(path)
+            sync_directory(self.path)
+        remove_if_there(names.removal_name(path))
+        sync_directory(self.path)

@@ -1,0 +1,39 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options that several modules share, as argument specs; the doc fragments of the same names describe them."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.access_spec import CEPH_SPEC
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.auth_spec import AUTH_SPEC
+
+VOLUMES_SPEC: dict[str, t.Any] = {
+    "volumes": {"type": "list", "elements": "dict", "required": True},
+    "parallel": {"type": "int", "default": 2},
+}
+
+ARCHIVE_SPEC: dict[str, t.Any] = {
+    "root": {"type": "path", "required": True},
+    "cluster": {"type": "str", "required": True},
+}
+
+COMPRESSION_SPEC: dict[str, t.Any] = {
+    "compression": {"type": "str", "choices": ["zstd", "gzip", "none"], "default": "zstd"},
+    "compression_level": {"type": "int"},
+}
+
+PREFIX_SPEC: dict[str, t.Any] = {"prefix": {"type": "str", "default": "gfs"}}
+
+# For a module that can do without Ceph: where nothing is said of it, there is none.
+OPTIONAL_CEPH_SPEC: dict[str, t.Any] = {"ceph": {**CEPH_SPEC, "apply_defaults": False}}
+
+
+def argument_spec(*parts: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Join *parts* with what every module takes: the ways to Kubernetes and to Ceph."""
+    spec: dict[str, t.Any] = {**AUTH_SPEC, "ceph": CEPH_SPEC}
+    for part in parts:
+        spec.update(part)
+    return spec

@@ -1,0 +1,135 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads what ``rbd`` and ``ceph`` answer as JSON. Pure; an answer with anything unexpected in it is refused whole.
+
+An empty answer is never taken for an empty list: a listing that was cut off looks the same.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageInfo, Snapshot
+
+
+def image_info(answer: bytes) -> ImageInfo:
+    """Read ``rbd info``. Raises CephError."""
+    found = _object(load(answer))
+    if found.get("format", 2) != 2:
+        raise CephError(
+            "the image is of format 1, which has no id and cannot be backed up by this collection"
+        )
+    parent = found.get("parent")
+    return ImageInfo(
+        id=_text(found, "id"),
+        size=_number(found, "size"),
+        object_size=_number(found, "object_size"),
+        features=tuple(_texts(found.get("features"))),
+        parent=None if parent is None else _parent(_object(parent)),
+        data_pool=_text(found, "data_pool") if "data_pool" in found else None,
+        stripe_unit=_number(found, "stripe_unit") if "stripe_unit" in found else None,
+        stripe_count=_number(found, "stripe_count") if "stripe_count" in found else None,
+    )
+
+
+def snapshots(answer: bytes) -> tuple[Snapshot, ...]:
+    """Read ``rbd snap ls --all``: the snapshots of the user namespace, oldest (smallest id) first. Raises CephError."""
+    entries = [_object(entry) for entry in _list(load(answer))]
+    found = [
+        _snapshot(entry) for entry in entries if _text(_object(entry.get("namespace")), "type") == "user"
+    ]
+    if len({entry.id for entry in found}) < len(found) or len({entry.name for entry in found}) < len(found):
+        raise CephError("the list of snapshots holds an id or a name twice")
+    return tuple(sorted(found, key=lambda snapshot: snapshot.id))
+
+
+def fsid(answer: bytes) -> str:
+    """Read ``ceph fsid``. Raises CephError."""
+    return _text(_object(load(answer)), "fsid")
+
+
+def pool_ids(answer: bytes) -> dict[str, int]:
+    """Read ``ceph osd pool ls detail``. Raises CephError."""
+    pools = [_object(entry) for entry in _list(load(answer))]
+    # Called "pool_id" in every release seen; "pool" is its name in the OSD map.
+    return {
+        _text(pool, "pool_name"): _number(pool, "pool_id" if "pool_id" in pool else "pool") for pool in pools
+    }
+
+
+def watchers(answer: bytes) -> int:
+    """Read ``rbd status`` and count the clients that have the image open. Raises CephError."""
+    return len([_object(entry) for entry in _list(_object(load(answer)).get("watchers"))])
+
+
+def metadata(answer: bytes) -> dict[str, str]:
+    """Read ``rbd image-meta list`` of an image that has metadata. Raises CephError."""
+    found = _object(load(answer))
+    return {key: _text(found, key, empty=True) for key in found}
+
+
+def load(answer: bytes) -> t.Any:
+    """Parse JSON. Raises CephError, which shows nothing of the answer: it may hold a key."""
+    if not answer.strip():
+        raise CephError("the answer is empty where JSON was asked for, so that nothing is known")
+    try:
+        return json.loads(answer.decode("utf-8"))
+    except ValueError as error:
+        raise CephError(f"the answer is not JSON: {error}") from None
+
+
+def _snapshot(entry: dict[str, t.Any]) -> Snapshot:
+    protected = entry.get("protected")
+    if not isinstance(protected, bool) and protected not in ("true", "false"):
+        raise CephError(f"the answer says {protected!r} where it should say whether a snapshot is protected")
+    return Snapshot(
+        id=_number(entry, "id"),
+        name=_text(entry, "name"),
+        size=_number(entry, "size"),
+        protected=protected in (True, "true"),
+    )
+
+
+def _parent(parent: dict[str, t.Any]) -> str:
+    place = [
+        _text(parent, "pool"),
+        _text(parent, "pool_namespace", empty=True) if "pool_namespace" in parent else "",
+    ]
+    image = _text(parent, "image")
+    return "/".join([part for part in place if part] + [f"{image}@{_text(parent, 'snapshot')}"])
+
+
+def _object(value: t.Any) -> dict[str, t.Any]:
+    if not isinstance(value, dict):
+        raise CephError(f"the answer holds a {type(value).__name__} where an object belongs")
+    return value
+
+
+def _list(value: t.Any) -> list[t.Any]:
+    if not isinstance(value, list):
+        raise CephError(f"the answer holds a {type(value).__name__} where a list belongs")
+    return value
+
+
+def _texts(value: t.Any) -> list[str]:
+    texts = _list(value)
+    if not all(isinstance(text, str) for text in texts):
+        raise CephError("the answer holds something else in a list of words")
+    return texts
+
+
+def _text(found: dict[str, t.Any], key: str, empty: bool = False) -> str:
+    value = found.get(key)
+    if not isinstance(value, str) or not (value or empty):
+        raise CephError(f"the answer lacks {key!r}")
+    return value
+
+
+def _number(found: dict[str, t.Any], key: str) -> int:
+    value = found.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise CephError(f"the answer lacks {key!r}")
+    return value

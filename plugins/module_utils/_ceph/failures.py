@@ -1,0 +1,58 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a Ceph command failed, in words: exit codes, what the command said, and what it means that it said it."""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError, NotFound
+
+_PROGRESS = re.compile(r"\r?[A-Z][A-Za-z ]*: \d+% complete\.\.\.(?:done\.|failed\.)?")
+_LONGEST = 1200
+
+# "(2) No such file or directory" alone proves nothing: a missing keyring ends with exit code 2 and these words too.
+_MISSING = re.compile(
+    r"^(?:rbd: |error setting snapshot context: ).*?(?:\(2\) No such file or directory|does not exist)",
+    re.MULTILINE,
+)
+_NOT_REACHED = re.compile(r"couldn't connect to the cluster|unable to find a keyring")
+
+
+def words(stderr: str) -> str:
+    """Return what a command said, without its progress display, cut to its last 1200 characters."""
+    lines = [line.strip() for line in _PROGRESS.sub("\n", stderr).splitlines()]
+    return " / ".join(line for line in lines if line)[-_LONGEST:]
+
+
+def ended(program: str, rc: int, stderr: str) -> CephError:
+    """Return the error of a command that ended with exit code *rc* (negative: by that signal).
+
+    It is NotFound when Ceph was reached and said that the image, snapshot, pool or RADOS namespace does not exist.
+    """
+    how = f"was killed by signal {-rc}" if rc < 0 else f"ended with exit code {rc}"
+    missing = rc == 2 and not _NOT_REACHED.search(stderr) and _MISSING.search(_PROGRESS.sub("\n", stderr))
+    kind = NotFound if missing else CephError
+    return kind(f"{program} {how}: {words(stderr) or 'without a word'}", rc=rc, stderr=words(stderr))
+
+
+def stalled(program: str, seconds: float, stderr: str) -> CephError:
+    """Return the error of a stream that stood still."""
+    return CephError(
+        f"{program} stood still for {seconds:g} s and was ended. Is Ceph healthy ('ceph -s')?{_said(stderr)}",
+        stderr=words(stderr),
+    )
+
+
+def late(program: str, seconds: float, stderr: str) -> CephError:
+    """Return the error of a command that did not end in time."""
+    return CephError(
+        f"{program} did not end within {seconds:g} s and was ended; whether it took effect is unknown. Are the "
+        f"monitors reachable?{_said(stderr)}",
+        stderr=words(stderr),
+    )
+
+
+def _said(stderr: str) -> str:
+    return f" It said: {words(stderr)}" if words(stderr) else ""

@@ -1,0 +1,293 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The near side of a command in a pod: starts the far side there, and believes only what both sides agree on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import struct
+import types
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import child, failures, far_side
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.runner import (
+    READ_SIZE,
+    Completed,
+    InputStream,
+    OutputStream,
+    Receipt,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError, KubernetesError
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.exec import (
+    STDERR,
+    STDOUT,
+    ExecStream,
+)
+
+SILENCE = 6 * far_side.BEAT
+"""Seconds without a sign of life from the far side after which it is given up."""
+
+WINDOW = 4 << 20
+"""Bytes of input that may be on their way: the far side holds so much, so that sending never blocks for ever."""
+
+BOOTSTRAP = """\
+import json, os, sys, types
+def read(count):
+    data = b""
+    while len(data) < count:
+        piece = os.read(0, count - len(data))
+        if not piece:
+            sys.exit(1)
+        data += piece
+    return data
+def frame():
+    return read(int.from_bytes(read(4), "big"))
+for name, source in json.loads(frame().decode("utf-8")):
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(source, name, "exec"), module.__dict__)
+module.main(sys.argv[1:], frame)
+"""
+
+
+def far_command(argv: t.Sequence[str]) -> list[str]:
+    """Return the command that runs *argv* under the far side; what it reads first is :func:`opening`."""
+    # The command stands in the arguments, so that it shows in the pod's process list and in the API's audit log.
+    return ["python3", "-I", "-c", BOOTSTRAP, *argv]
+
+
+def opening(token: str, takes_input: bool, stall_timeout: float, timeout: float) -> bytes:
+    """Return what the far side reads first: its own program and the request."""
+    program = [(module.__name__, _source(module)) for module in (child, far_side)]
+    request = {"token": token, "input": takes_input, "stall": stall_timeout, "limit": timeout}
+    return b"".join(frame(json.dumps(part).encode("utf-8")) for part in (program, request))
+
+
+def frame(data: bytes) -> bytes:
+    """Return *data* with its length before it."""
+    return struct.pack(">I", len(data)) + data
+
+
+def _source(module: types.ModuleType) -> str:
+    # By the loader: inside the zip that Ansible makes of a module there is no file to read.
+    loader = t.cast(t.Any, module.__spec__).loader
+    return str(loader.get_source(module.__name__))
+
+
+class FarCommand:
+    """A command that runs under the far side in a pod.
+
+    A pod or container that restarts meanwhile takes the far side with it, which is seen as a lost connection or a
+    missing word of its end; so nothing that comes to a good end here can have come from two lives of a pod.
+    """
+
+    def __init__(
+        self,
+        stream: ExecStream,
+        argv: t.Sequence[str],
+        takes_input: bool,
+        stall_timeout: float,
+        timeout: float,
+    ) -> None:
+        self.program = argv[0]
+        self.acknowledged = 0
+        self.sent = 0
+        self._stream = stream
+        self._takes_input = takes_input
+        self._stall_timeout = stall_timeout
+        self._timeout = timeout
+        self._token = secrets.token_hex(16)
+        self._line = b""
+        self._noise = child.Tail()
+        self._end: dict[str, t.Any] | None = None
+        self.send(opening(self._token, takes_input, stall_timeout, timeout))
+
+    def send(self, data: bytes) -> None:
+        """Write to the far side's stdin. Raises CephError, with the reason of the command's end if it has ended."""
+        try:
+            self._stream.send(data)
+        except KubernetesError as error:
+            if error.details.get("kind") != "ended":
+                raise CephError(error.message, **error.details) from None
+            while self.receive() is not None:
+                pass
+            self.end()
+            raise CephError(f"{self.program} ended before it had taken all of its input.") from None
+
+    def receive(self) -> bytes | None:
+        """Return the next bytes of the command's stdout (none for a word of the far side), or None at the end."""
+        if self._ended_early():
+            return None
+        try:
+            came = self._stream.read_frame()
+        except KubernetesError as error:
+            raise CephError(error.message, **error.details) from None
+        if came is None:
+            return None
+        channel, data = came
+        if channel == STDOUT:
+            return data
+        if channel == STDERR:
+            self._listen(data)
+        return b""
+
+    def end(self) -> dict[str, t.Any]:
+        """Return what the far side said of the command's end, whatever its exit code. Raises CephError when it said
+        nothing, or had to end the command itself."""
+        status = self._stream.status
+        end = self._end
+        if end is None or not (self._ended_early() or (status is not None and status.success)):
+            raise self._broken()
+        why, said = end["why"], str(end["stderr"])
+        if why == "start":
+            raise CephError(
+                f"{self.program} could not be started in the pod: {said}. Choose the pod and the container that hold "
+                "Ceph's programs (selector, container)."
+            )
+        if why == "stalled":
+            raise failures.stalled(self.program, self._stall_timeout, said)
+        if why == "late":
+            raise failures.late(self.program, self._timeout, said)
+        if why:
+            raise CephError(
+                f"What was sent to {self.program} arrived damaged; it was ended before it could finish."
+            )
+        return end
+
+    def run(self) -> Completed:
+        """Read the command's output to the end. Raises CephError unless both sides carried the same."""
+        pieces = []
+        while (data := self.receive()) is not None:
+            pieces.append(data)
+        stdout = b"".join(pieces)
+        end = self.end()
+        self._compare(end, len(stdout), hashlib.sha256(stdout).hexdigest())
+        return Completed(int(end["rc"]), stdout, str(end["stderr"]))
+
+    def prove(self, count: int, sha256: str) -> Receipt:
+        """Raises CephError unless the command exited 0 and both sides carried *count* bytes of that SHA-256."""
+        end = self.end()
+        if end["rc"] != 0:
+            raise failures.ended(self.program, int(end["rc"]), str(end["stderr"]))
+        self._compare(end, count, sha256)
+        return Receipt(0, count, sha256, str(end["stderr"]))
+
+    def close(self) -> None:
+        """Cut the connection; a command that still runs is killed by the far side when it sees that."""
+        self._stream.close()
+
+    def _ended_early(self) -> bool:
+        """Whether the command failed before it had all of its input: no status comes while some is unread."""
+        end = self._end
+        if end is None or not self._takes_input:
+            return False
+        return bool(end["why"]) or end["rc"] != 0 or end["bytes"] != self.sent
+
+    def _listen(self, data: bytes) -> None:
+        *lines, self._line = (self._line + data).split(b"\n")
+        token = self._token.encode("ascii") + b" "
+        for line in lines:
+            if not line.startswith(token):
+                self._noise.add(line + b"\n")
+                continue
+            word = json.loads(line[len(token) :])
+            self.acknowledged = word.get("ack", self.acknowledged)
+            self._end = word.get("end", self._end)
+
+    def _compare(self, end: dict[str, t.Any], count: int, sha256: str) -> None:
+        if (end["bytes"], end["sha256"]) != (count, sha256):
+            raise CephError(
+                f"What {self.program} carried was damaged on its way: {end['bytes']} bytes (SHA-256 {end['sha256']}) "
+                f"in the pod are {count} bytes (SHA-256 {sha256}) here. It is not to be used."
+            )
+
+    def _broken(self) -> CephError:
+        status = self._stream.status
+        self._noise.add(self._line)
+        said = " / ".join(
+            part for part in (status.message if status else "", self._noise.text().strip()) if part
+        )
+        if self._end is None and status and not status.success and '"python3"' in status.message:
+            return CephError(
+                f"The container has no python3, which is needed to see how a command in a pod ended: {status.message}"
+            )
+        return CephError(
+            f"The pod did not say how {self.program} ended, so that what was transferred may be cut short and is not "
+            f"to be used: {said or 'without a word'}"
+        )
+
+
+class PodOutput(OutputStream):
+    """The stdout of a command in a pod."""
+
+    def __init__(self, command: FarCommand) -> None:
+        self._command = command
+        self._digest = hashlib.sha256()
+        self._count = 0
+        self._rest = b""
+        self._receipt: Receipt | None = None
+
+    def read(self, size: int = READ_SIZE) -> bytes:
+        """See OutputStream."""
+        while not self._rest and self._receipt is None:
+            data = self._command.receive()
+            if data is None:
+                self._receipt = self._command.prove(self._count, self._digest.hexdigest())
+            else:
+                self._digest.update(data)
+                self._count += len(data)
+                self._rest = data
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece
+
+    def finish(self) -> Receipt:
+        """See OutputStream."""
+        if self._receipt is None:
+            raise CephError(f"The output of {self._command.program} was not read to a good end.")
+        return self._receipt
+
+    def abort(self) -> None:
+        """See OutputStream."""
+        self._command.close()
+
+
+class PodInput(InputStream):
+    """The stdin of a command in a pod. The far side keeps the last byte back until the seal has come and fits."""
+
+    def __init__(self, command: FarCommand) -> None:
+        self._command = command
+        self._digest = hashlib.sha256()
+        self._buffer = bytearray()
+
+    def write(self, data: bytes) -> None:
+        """See InputStream."""
+        for start in range(0, len(data), READ_SIZE):
+            piece = data[start : start + READ_SIZE]
+            if len(self._buffer) + len(piece) > READ_SIZE:
+                self._flush()
+            self._buffer += piece
+
+    def finish(self) -> Receipt:
+        """See InputStream."""
+        self._flush()
+        self._command.send(frame(b"") + frame(struct.pack(">Q", self._command.sent) + self._digest.digest()))
+        while self._command.receive() is not None:
+            pass
+        return self._command.prove(self._command.sent, self._digest.hexdigest())
+
+    def abort(self) -> None:
+        """See InputStream."""
+        self._command.close()
+
+    def _flush(self) -> None:
+        command, data = self._command, bytes(self._buffer)
+        while command.sent + len(data) - command.acknowledged > WINDOW:
+            if command.receive() is None:
+                command.prove(command.sent, self._digest.hexdigest())
+        if data:
+            self._digest.update(data)
+            command.sent += len(data)
+            command.send(frame(data))
+            self._buffer.clear()

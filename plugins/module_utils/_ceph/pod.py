@@ -1,0 +1,125 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs Ceph's commands in a pod that can reach Ceph: Rook's toolbox or operator."""
+
+from __future__ import annotations
+
+import threading
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.near_side import (
+    SILENCE,
+    FarCommand,
+    PodInput,
+    PodOutput,
+    far_command,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.runner import (
+    Completed,
+    InputStream,
+    OutputStream,
+    Runner,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError, KubernetesError
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.exec import ExecStream, open_exec
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.pods import PodRef, find_pod
+
+# As JSON knows no infinity: longer than any command is waited for.
+_NEVER = 10.0 * 365 * 86400
+
+
+class PodRunner(Runner):
+    """Commands in the running and ready pod of *namespace* that *selector* finds; looked up once, and again when it
+    has gone. *container* is the pod's first if not given."""
+
+    def __init__(
+        self, cluster: t.Callable[[], Cluster], namespace: str, selector: str, container: str | None = None
+    ) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._selector = selector
+        self._container = container
+        self._lock = threading.Lock()
+        self._pod: PodRef | None = None
+
+    def run(self, argv: t.Sequence[str], timeout: float) -> Completed:
+        """See Runner."""
+        command = self._start(argv, False, _NEVER, timeout)
+        try:
+            return command.run()
+        finally:
+            command.close()
+
+    def open_output(self, argv: t.Sequence[str], stall_timeout: float) -> OutputStream:
+        """See Runner."""
+        return PodOutput(self._start(argv, False, stall_timeout, _NEVER))
+
+    def open_input(self, argv: t.Sequence[str], stall_timeout: float) -> InputStream:
+        """See Runner."""
+        return PodInput(self._start(argv, True, stall_timeout, _NEVER))
+
+    def describe(self) -> str:
+        """See Runner."""
+        pod = self._pod
+        if pod is None:
+            return f"a pod of {self._namespace} labelled {self._selector}"
+        return f"pod {self._namespace}/{pod.name}"
+
+    def _start(
+        self, argv: t.Sequence[str], takes_input: bool, stall_timeout: float, timeout: float
+    ) -> FarCommand:
+        stream = self._open(far_command(argv))
+        try:
+            return FarCommand(stream, argv, takes_input, stall_timeout, timeout)
+        except BaseException:
+            stream.close()
+            raise
+
+    def _open(self, argv: t.Sequence[str]) -> ExecStream:
+        try:
+            with self._lock:
+                known = self._pod
+            if known is not None:
+                try:
+                    return self._exec(known, argv)
+                except KubernetesError:
+                    found = self._find()
+                    if found.uid == known.uid:
+                        raise
+            else:
+                found = self._find()
+            return self._exec(found, argv)
+        except KubernetesError as error:
+            raise CephError(error.message + self._advice(error), **error.details) from None
+
+    def _find(self) -> PodRef:
+        found = find_pod(self._cluster(), self._namespace, self._selector)
+        if self._container is not None and self._container not in found.containers:
+            raise KubernetesError(
+                f"Pod {self._namespace}/{found.name} has no container {self._container}; it has: "
+                f"{', '.join(found.containers)}."
+            )
+        with self._lock:
+            self._pod = found
+        return found
+
+    def _exec(self, pod: PodRef, argv: t.Sequence[str]) -> ExecStream:
+        return open_exec(
+            self._cluster(),
+            self._namespace,
+            pod.name,
+            self._container or pod.containers[0],
+            argv,
+            stdin=True,
+            read_timeout=SILENCE,
+        )
+
+    def _advice(self, error: KubernetesError) -> str:
+        if error.details.get("kind") != "forbidden":
+            return ""
+        return (
+            f" To reach Ceph through a pod the account needs, in namespace {self._namespace}, the verbs get and list "
+            "on pods, and get and create on pods/exec."
+        )

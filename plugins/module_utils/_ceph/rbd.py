@@ -1,0 +1,282 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An RBD client: what the rest of the collection wants of Ceph, said with ``rbd`` and ``ceph`` commands.
+
+Every command names pool, RADOS namespace, image and snapshot by options of their own. ``rbd`` takes even those apart
+at ``/`` and ``@`` (``--image a@b`` is a snapshot), so that a name with one of them is refused here.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import answers, failures
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.runner import (
+    READ_SIZE,
+    InputStream,
+    OutputStream,
+    Receipt,
+    Runner,
+    Stream,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError, InvalidInput, NotFound
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
+    Identity,
+    ImageInfo,
+    ImageSpec,
+    Snapshot,
+)
+
+# A ceph.conf may turn debugging on and send it to the terminal (Rook's config override does); it must never get into
+# a stream or an answer.
+_QUIET = ("--debug-ms", "0", "--log-to-stderr=false", "--err-to-stderr=true")
+
+# What can be asked for at creation; other features follow from how an image is made or used.
+_CREATABLE = ("layering", "exclusive-lock", "object-map", "fast-diff", "deep-flatten", "journaling")
+
+Answer = t.TypeVar("Answer")
+AnyStream = t.TypeVar("AnyStream", bound=Stream)
+
+
+class RbdClient:
+    """One Ceph cluster, reached through *runner*. Safe to use from several threads.
+
+    Every method raises CephError when the command fails, does not end in time, or answers something that cannot be
+    trusted, and NotFound when Ceph was reached and said that the image, snapshot, pool or RADOS namespace does not
+    exist. Messages say what failed on which image, where, and what the command said. A name that cannot be one is
+    InvalidInput.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        conf: str | None = None,
+        keyring: str | None = None,
+        user: str | None = None,
+        extra_args: t.Sequence[str] = (),
+        timeout: float = 60.0,
+        stall_timeout: float = 600.0,
+    ) -> None:
+        """*conf* and *keyring* are paths where the commands run; *user* is a cephx id without ``client.``.
+
+        *timeout* is for a whole command, *stall_timeout* for a stream that stands still; both in seconds.
+        """
+        self._runner = runner
+        self._timeout = timeout
+        self._stall_timeout = stall_timeout
+        access = [("--conf", conf), ("--keyring", keyring), ("--id", user)]
+        common = [part for option, value in access if value for part in (option, value)]
+        # Half of the time is for finding a monitor: the command then says itself that it found none.
+        connect = str(max(1, int(timeout / 2)))
+        self._rbd = ("rbd", *common, *_QUIET, "--client-mount-timeout", connect, *extra_args)
+        self._ceph = ("ceph", *common, *_QUIET, "--connect-timeout", connect, *extra_args)
+        self._lock = threading.Lock()
+        self._fsid: str | None = None
+        self._pool_ids: dict[str, int] | None = None
+        self._version: str | None = None
+
+    def fsid(self) -> str:
+        """Return the id of the Ceph cluster; asked once."""
+        with self._lock:
+            if self._fsid is None:
+                command = (*self._ceph, "fsid", "--format", "json")
+                self._fsid = self._ask("asking for the id of the Ceph cluster", command, answers.fsid)
+            return self._fsid
+
+    def pool_ids(self) -> dict[str, int]:
+        """Return the id of every pool by its name; asked once."""
+        with self._lock:
+            if self._pool_ids is None:
+                command = (*self._ceph, "osd", "pool", "ls", "detail", "--format", "json")
+                self._pool_ids = self._ask("listing the pools", command, answers.pool_ids)
+            return dict(self._pool_ids)
+
+    def version(self) -> str:
+        """Return the version of the ``rbd`` that is used, e.g. ``16.2.15``; asked once."""
+        with self._lock:
+            if self._version is None:
+                self._version = self._ask("asking rbd for its version", ("rbd", "--version"), _version_in)
+            return self._version
+
+    def info(self, spec: ImageSpec, snapshot: str | None = None) -> ImageInfo:
+        """Return what Ceph knows of the image itself, as it is now or as it was at *snapshot*."""
+        at = () if snapshot is None else ("--snap", snapshot)
+        doing = f"reading image {spec}" + (f"@{snapshot}" if snapshot else "")
+        return self._ask(doing, self._on(spec, "info", *at, "--format", "json"), answers.image_info)
+
+    def identity(self, spec: ImageSpec, info: ImageInfo | None = None) -> Identity:
+        """Return what makes the image that image; *info* is what :meth:`info` said, where that was asked already."""
+        pool_id = self.pool_ids().get(spec.pool)
+        if pool_id is None:
+            raise NotFound(
+                f"Ceph has no pool {spec.pool} (asked for image {spec}, {self._runner.describe()})."
+            )
+        return Identity(self.fsid(), pool_id, spec.rados_namespace, (info or self.info(spec)).id)
+
+    def snapshots(self, spec: ImageSpec) -> tuple[Snapshot, ...]:
+        """Return the image's snapshots in the order in which they were taken (ascending id).
+
+        Those that Ceph keeps for itself (mirroring, groups, trash) are left out.
+        """
+        command = self._on(spec, "snap", "ls", "--all", "--format", "json")
+        return self._ask(f"listing the snapshots of {spec}", command, answers.snapshots)
+
+    def create_snapshot(self, spec: ImageSpec, name: str) -> None:
+        """Take a snapshot. One of that name that exists is an error."""
+        self._run(f"taking snapshot {spec}@{name}", self._on(spec, "snap", "create", "--snap", _name(name)))
+
+    def remove_snapshot(self, spec: ImageSpec, snapshot_id: int) -> None:
+        """Remove exactly the snapshot of this id, whatever its name; a protected one is an error."""
+        # No --no-progress: rbd refuses it beside --snap-id.
+        command = self._on(spec, "snap", "rm", "--snap-id", str(snapshot_id))
+        self._run(f"removing the snapshot with id {snapshot_id} of {spec}", command)
+
+    def export_diff(self, spec: ImageSpec, to: str, base: str | None) -> OutputStream:
+        """Start the stream that leads from snapshot *base* (None: from nothing) to snapshot *to*."""
+        since = () if base is None else ("--from-snap", _name(base))
+        # The progress display stays on: it is the sign of life where an image has nothing to export for minutes.
+        command = self._on(spec, "export-diff", "--snap", _name(to), *since, "--path", "-")
+        doing = f"exporting {spec}@{to}" + (f" from {base}" if base else "")
+        return _Output(self, doing, lambda: self._runner.open_output(command, self._stall_timeout))
+
+    def import_diff(self, spec: ImageSpec) -> InputStream:
+        """Start to apply a stream to the image. It is completed by ``finish()`` only; an abort leaves a part of it."""
+        command = self._on(spec, "import-diff", "--path", "-")
+        return _Input(
+            self, f"importing into {spec}", lambda: self._runner.open_input(command, self._stall_timeout)
+        )
+
+    def create_image(
+        self,
+        spec: ImageSpec,
+        size: int,
+        object_size: int,
+        features: t.Sequence[str],
+        data_pool: str | None = None,
+        stripe_unit: int | None = None,
+        stripe_count: int | None = None,
+    ) -> None:
+        """Create an empty image; sizes in bytes. An image of that name that exists is an error.
+
+        *features* may be those of another image: what cannot be asked for at creation is left out.
+        """
+        options = ["--size", f"{size}B", "--object-size", f"{object_size}B"]
+        for feature in features:
+            if feature in _CREATABLE:
+                options += ["--image-feature", feature]
+        if data_pool:
+            options += ["--data-pool", data_pool]
+        if stripe_unit and stripe_count and (stripe_unit, stripe_count) != (object_size, 1):
+            options += ["--stripe-unit", f"{stripe_unit}B", "--stripe-count", str(stripe_count)]
+        self._run(f"creating image {spec}", self._on(spec, "create", *options))
+
+    def remove_image(self, spec: ImageSpec) -> None:
+        """Remove the image; one with snapshots or watchers is an error. Takes as long as it needs while it goes on."""
+        doing, command = f"removing image {spec}", self._on(spec, "rm")
+        with _Output(self, doing, lambda: self._runner.open_output(command, self._stall_timeout)) as output:
+            while output.read():
+                pass
+
+    def rename_image(self, spec: ImageSpec, new_name: str) -> None:
+        """Rename the image within its pool and RADOS namespace."""
+        target = ["--dest-pool", spec.pool, "--dest", _name(new_name)]
+        if spec.rados_namespace:
+            target += ["--dest-namespace", spec.rados_namespace]
+        self._run(f"renaming image {spec} to {new_name}", self._on(spec, "rename", *target))
+
+    def watchers(self, spec: ImageSpec) -> int:
+        """Return how many clients have the image open for writing."""
+        command = self._on(spec, "status", "--format", "json")
+        return self._ask(f"asking who uses image {spec}", command, answers.watchers)
+
+    def metadata(self, spec: ImageSpec) -> dict[str, str]:
+        """Return the image's metadata. It may hold an encryption key: never print it."""
+        doing, command = f"reading the metadata of {spec}", self._on(spec, "image-meta", "list")
+        answer = self._run(doing, (*command, "--format", "json"))
+        # rbd answers with nothing at all, exit code 0, where an image has none; only its words prove that.
+        if not answer and b"There are 0 metadata" in self._run(doing, command):
+            return {}
+        return self._read(doing, answer, answers.metadata)
+
+    def close(self) -> None:
+        """Let go of the runner's connections."""
+        self._runner.close()
+
+    def failed(self, doing: str, error: CephError) -> CephError:
+        """Return *error* with what failed on which image and where."""
+        where = self._runner.describe()
+        message = f"{doing[0].upper()}{doing[1:]} failed ({where}): {error.message}"
+        return type(error)(message, **{**error.details, "where": where})
+
+    def _on(self, spec: ImageSpec, *command: str) -> tuple[str, ...]:
+        namespace = ("--namespace", _name(spec.rados_namespace)) if spec.rados_namespace else ()
+        return (*self._rbd, *command, "--pool", _name(spec.pool), *namespace, "--image", _name(spec.image))
+
+    def _run(self, doing: str, argv: t.Sequence[str]) -> bytes:
+        try:
+            completed = self._runner.run(argv, self._timeout)
+            if completed.rc != 0:
+                raise failures.ended(argv[0], completed.rc, completed.stderr)
+        except CephError as error:
+            raise self.failed(doing, error) from None
+        return completed.stdout
+
+    def _ask(self, doing: str, argv: t.Sequence[str], read: t.Callable[[bytes], Answer]) -> Answer:
+        return self._read(doing, self._run(doing, argv), read)
+
+    def _read(self, doing: str, answer: bytes, read: t.Callable[[bytes], Answer]) -> Answer:
+        try:
+            return read(answer)
+        except CephError as error:
+            raise self.failed(doing, error) from None
+
+
+def _name(name: str) -> str:
+    if not name or name.startswith("-") or "/" in name or "@" in name:
+        raise InvalidInput(
+            f"{name!r} cannot be the name of an image, a snapshot, a pool or a RADOS namespace of Ceph. "
+            "Nothing was touched."
+        )
+    return name
+
+
+def _version_in(said: bytes) -> str:
+    text = said.decode("utf-8", "replace")
+    found = re.search(r"\bversion (\S+)", text)
+    if not found:
+        raise CephError(f"It said {text[:80]!r}, which names no version.")
+    return found.group(1)
+
+
+class _Told(t.Generic[AnyStream]):
+    """A stream whose errors say what was being done."""
+
+    def __init__(self, client: RbdClient, doing: str, start: t.Callable[[], AnyStream]) -> None:
+        self._client = client
+        self._doing = doing
+        self._stream: AnyStream = self._told(start)
+
+    def finish(self) -> Receipt:
+        return self._told(self._stream.finish)
+
+    def abort(self) -> None:
+        self._stream.abort()
+
+    def _told(self, call: t.Callable[[], Answer]) -> Answer:
+        try:
+            return call()
+        except CephError as error:
+            raise self._client.failed(self._doing, error) from None
+
+
+class _Output(_Told[OutputStream], OutputStream):
+    def read(self, size: int = READ_SIZE) -> bytes:
+        return self._told(lambda: self._stream.read(size))
+
+
+class _Input(_Told[InputStream], InputStream):
+    def write(self, data: bytes) -> None:
+        self._told(lambda: self._stream.write(data))

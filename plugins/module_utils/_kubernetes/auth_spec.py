@@ -1,0 +1,52 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options that say how to reach Kubernetes: names and environment variables of ``kubernetes.core``.
+
+``env_fallback`` is the one thing taken from Ansible here: a fallback of an argument spec has to be that function.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.basic import env_fallback
+
+
+def _option(*variables: str, **spec: t.Any) -> dict[str, t.Any]:
+    return {**spec, "fallback": (env_fallback, [f"K8S_AUTH_{variable}" for variable in variables])}
+
+
+AUTH_SPEC: dict[str, dict[str, t.Any]] = {
+    "kubeconfig": _option("KUBECONFIG", type="raw"),
+    "context": _option("CONTEXT", type="str"),
+    "host": _option("HOST", type="str"),
+    "api_key": _option("API_KEY", type="str", no_log=True),
+    "username": _option("USERNAME", type="str"),
+    "password": _option("PASSWORD", type="str", no_log=True),
+    "validate_certs": _option("VALIDATE_CERTS", "VERIFY_SSL", type="bool", aliases=["verify_ssl"]),
+    "ca_cert": _option("CA_CERT", "SSL_CA_CERT", type="path", aliases=["ssl_ca_cert"]),
+    "client_cert": _option("CLIENT_CERT", "CERT_FILE", type="path", aliases=["cert_file"]),
+    "client_key": _option("CLIENT_KEY", "KEY_FILE", type="path", aliases=["key_file"], no_log=False),
+    "proxy": _option("PROXY", type="str"),
+    "no_proxy": _option("NO_PROXY", type="str"),
+}
+
+_SECRET_KEYS = frozenset(
+    ("token", "password", "client-key-data", "access-token", "id-token", "refresh-token", "client-secret")
+)
+
+
+def secrets_in(kubeconfig: t.Any) -> list[str]:
+    """Return the secrets inside a kubeconfig given as a dict, for Ansible's list of values never to be printed."""
+    if isinstance(kubeconfig, list):
+        return [secret for item in kubeconfig for secret in secrets_in(item)]
+    if not isinstance(kubeconfig, dict):
+        return []
+    found = []
+    for key, value in kubeconfig.items():
+        if key in _SECRET_KEYS and isinstance(value, str) and value:
+            found.append(value)
+        else:
+            found.extend(secrets_in(value))
+    return found

@@ -1,0 +1,202 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From claims to volumes: each claim becomes a volume, a skip with its reason, or a problem. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.manifests import trim
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.volumes import (
+    Location,
+    NotRbd,
+    Unresolved,
+    locate,
+    rados_namespaces,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec, Volume
+
+Object = t.Mapping[str, t.Any]
+
+_BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
+
+
+@dataclasses.dataclass(frozen=True)
+class ResolvedVolume:
+    """A volume and how it was found. ``users`` are workloads of the claim's namespace, e.g. ``deployment/shop``.
+
+    ``pool_id`` and ``cluster_id`` are what the persistent volume says of the pool's id and of ceph-csi's cluster id,
+    None where it says nothing: hints, to be held against Ceph.
+    """
+
+    volume: Volume
+    users: tuple[str, ...]
+    storage_class: str
+    persistent_volume: str
+    form: str
+    pool_id: int | None
+    cluster_id: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Skip:
+    """Something that can hold data and is not backed up. ``volume`` is the name inside the pod, where there is one."""
+
+    namespace: str
+    reason: str
+    workload: str | None = None
+    claim: str | None = None
+    volume: str | None = None
+    warning: bool = False
+
+
+class ClaimResolver:
+    """Takes claims up one by one; afterwards ``skipped``, ``problems`` and :meth:`volumes` hold every one of them."""
+
+    def __init__(
+        self,
+        persistent_volumes: t.Iterable[Object],
+        storage_classes: t.Iterable[Object],
+        wanted_classes: t.Collection[str],
+    ) -> None:
+        self.skipped: list[Skip] = []
+        self.problems: list[tuple[str, str, str]] = []
+        self._persistent_volumes = {item["metadata"]["name"]: item for item in persistent_volumes}
+        self._storage_classes = {item["metadata"]["name"]: item for item in storage_classes}
+        self._wanted = wanted_classes
+        self._rados_namespaces = rados_namespaces(self._persistent_volumes.values())
+        self._found: dict[ImageSpec, ResolvedVolume] = {}
+
+    def add(self, namespace: str, name: str, claim: Object | None, users: t.Sequence[str]) -> None:
+        """Take the claim *name* of *namespace* up. *claim* is None when it does not exist."""
+        reason = _not_bound(claim)
+        if claim is None or reason:
+            self._skip(namespace, name, users, reason)
+            return
+        volume_name = claim["spec"]["volumeName"]
+        persistent_volume = self._persistent_volumes.get(volume_name)
+        if persistent_volume is None:
+            self._skip(namespace, name, users, f"its persistent volume {volume_name} does not exist")
+            return
+        stranger = _bound_elsewhere(claim, persistent_volume)
+        if stranger:
+            self.problems.append(
+                (namespace, name, f"The claim {namespace}/{name} was not resolved: {stranger}.")
+            )
+            return
+        storage_class = _class_of(claim)
+        wanted = storage_class in self._wanted
+        try:
+            location = locate(persistent_volume, self._rados_namespaces)
+        except NotRbd as err:
+            self._skip(namespace, name, users, f"not an RBD image: {err}")
+        except Unresolved as err:
+            message = f"The claim {namespace}/{name} cannot be resolved to an image: {err} ({volume_name})."
+            if wanted:
+                self.problems.append((namespace, name, message))
+            else:
+                self._skip_class(namespace, name, users, storage_class)
+        else:
+            if wanted:
+                self._add_volume(claim, persistent_volume, storage_class, location, users)
+            else:
+                self._skip_class(namespace, name, users, storage_class)
+
+    def volumes(self) -> list[ResolvedVolume]:
+        """Return the volumes in order of namespace and claim."""
+        return sorted(self._found.values(), key=lambda item: (item.volume.namespace, item.volume.claim))
+
+    def _skip(
+        self, namespace: str, claim: str, users: t.Sequence[str], reason: str, warning: bool = False
+    ) -> None:
+        workloads: list[str | None] = [*users] or [None]
+        for workload in workloads:
+            self.skipped.append(Skip(namespace, reason, workload=workload, claim=claim, warning=warning))
+
+    def _skip_class(self, namespace: str, claim: str, users: t.Sequence[str], storage_class: str) -> None:
+        reason = f"its storage class is {storage_class!r}" if storage_class else "it has no storage class"
+        reason += ", which is not among those to be backed up"
+        self._skip(namespace, claim, users, reason, warning=True)
+
+    def _add_volume(
+        self,
+        claim: Object,
+        persistent_volume: Object,
+        storage_class: str,
+        location: Location,
+        users: t.Sequence[str],
+    ) -> None:
+        namespace, name = claim["metadata"]["namespace"], claim["metadata"]["name"]
+        first = self._found.get(location.spec)
+        if first is not None:
+            self._add_again(namespace, name, location, first, users)
+            return
+        manifests: dict[str, t.Any] = {
+            "claim": trim("v1", "PersistentVolumeClaim", claim),
+            "persistent_volume": trim("v1", "PersistentVolume", persistent_volume),
+        }
+        if storage_class in self._storage_classes:
+            manifests["storage_class"] = trim(
+                "storage.k8s.io/v1", "StorageClass", self._storage_classes[storage_class]
+            )
+        self._found[location.spec] = ResolvedVolume(
+            volume=Volume(namespace=namespace, claim=name, spec=location.spec, manifests=manifests),
+            users=tuple(users),
+            storage_class=storage_class,
+            persistent_volume=persistent_volume["metadata"]["name"],
+            form=location.form,
+            pool_id=location.pool_id,
+            cluster_id=location.cluster_id,
+        )
+
+    def _add_again(
+        self, namespace: str, name: str, location: Location, first: ResolvedVolume, users: t.Sequence[str]
+    ) -> None:
+        other = f"{first.volume.namespace}/{first.volume.claim}"
+        if None not in (location.cluster_id, first.cluster_id) and location.cluster_id != first.cluster_id:
+            message = (
+                f"The claims {other} and {namespace}/{name} lead to images of the same name {location.spec} in two "
+                f"Ceph clusters (clusterID {first.cluster_id} and {location.cluster_id}); the second was left out. "
+                "Back up the claims of each Ceph cluster in a run of its own."
+            )
+            self.problems.append((namespace, name, message))
+            return
+        self._skip(
+            namespace, name, users, f"its image {location.spec} is backed up as that of the claim {other}"
+        )
+
+
+def _class_of(claim: Object) -> str:
+    """The annotation comes first (kubernetes, component-helpers, GetPersistentVolumeClaimClass)."""
+    annotations = claim["metadata"].get("annotations") or {}
+    return str(annotations.get(_BETA_CLASS, claim["spec"].get("storageClassName") or ""))
+
+
+def _not_bound(claim: Object | None) -> str:
+    """Return why there is no volume behind the claim, or nothing."""
+    if claim is None:
+        return "the claim does not exist"
+    phase = (claim.get("status") or {}).get("phase")
+    if phase == "Lost":
+        return "the claim is Lost: its persistent volume is gone"
+    if phase != "Bound" or not claim["spec"].get("volumeName"):
+        return f"the claim is {phase or 'Pending'}: no persistent volume is bound to it"
+    return ""
+
+
+def _bound_elsewhere(claim: Object, persistent_volume: Object) -> str:
+    """Return how the persistent volume contradicts the claim, or nothing.
+
+    Anyone may write any name into a claim's volumeName; only a persistent volume that says the same is the claim's.
+    """
+    reference = persistent_volume["spec"].get("claimRef") or {}
+    metadata = claim["metadata"]
+    name = persistent_volume["metadata"]["name"]
+    if (reference.get("namespace"), reference.get("name")) != (metadata["namespace"], metadata["name"]):
+        bound_to = f"{reference.get('namespace')}/{reference.get('name')}" if reference else "no claim"
+        return f"it names the persistent volume {name}, which is bound to {bound_to}"
+    if reference.get("uid") not in (None, "", metadata["uid"]):
+        return f"the persistent volume {name} is bound to an earlier claim of that name"
+    return ""

@@ -1,0 +1,171 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the options of ``kubernetes.core`` to a configuration of the ``kubernetes`` library.
+
+Same order as ``kubernetes.core``: a host with a token or a password is enough; else the kubeconfig or context that was
+named; else the ServiceAccount of the pod that this runs in; else the default kubeconfig. What is given beside it
+overrides single values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import KubernetesError, MissingLibrary
+
+try:
+    from kubernetes import client as _client
+    from kubernetes import config as _config
+
+    _IMPORT_ERROR: ImportError | None = None
+except ImportError as err:
+    _IMPORT_ERROR = err
+
+
+@dataclasses.dataclass(frozen=True)
+class AuthOptions:
+    """How to reach Kubernetes, named as in ``kubernetes.core``. Its text form holds no secret."""
+
+    kubeconfig: t.Any = dataclasses.field(default=None, repr=False)
+    context: str | None = None
+    host: str | None = None
+    api_key: str | None = dataclasses.field(default=None, repr=False)
+    username: str | None = None
+    password: str | None = dataclasses.field(default=None, repr=False)
+    validate_certs: bool | None = None
+    ca_cert: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    proxy: str | None = dataclasses.field(default=None, repr=False)
+    no_proxy: str | None = None
+
+    @classmethod
+    def from_mapping(cls, options: t.Mapping[str, t.Any]) -> AuthOptions:
+        """Take the options up that are of this kind; an empty text counts as not given."""
+        names = (field.name for field in dataclasses.fields(cls))
+        return cls(**{name: None if options.get(name) == "" else options.get(name) for name in names})
+
+
+def require_library() -> None:
+    """Raise MissingLibrary unless the ``kubernetes`` library can be imported."""
+    if _IMPORT_ERROR is not None:
+        raise MissingLibrary(
+            f"The Python library 'kubernetes' is needed to reach Kubernetes and cannot be imported: {_IMPORT_ERROR}. "
+            "Install it for the Python interpreter that runs the modules.",
+            library="kubernetes",
+        )
+
+
+def load_configuration(options: AuthOptions) -> t.Any:
+    """Return a ``kubernetes.client.Configuration``; raise KubernetesError when the options lead to none."""
+    require_library()
+    configuration = _client.Configuration()
+    has_login = options.api_key or (options.username and options.password)
+    if not (options.host and has_login):
+        _load(options, configuration)
+    _override(options, configuration)
+    for option, path in (
+        ("ca_cert", configuration.ssl_ca_cert),
+        ("client_cert", configuration.cert_file),
+        ("client_key", configuration.key_file),
+    ):
+        if path and not os.access(path, os.R_OK):
+            raise KubernetesError(
+                f"The file {path} ({option}, of the options or of the kubeconfig) cannot be read. Nothing was asked.",
+                kind="config",
+            )
+    return configuration
+
+
+def _load(options: AuthOptions, configuration: t.Any) -> None:
+    if options.kubeconfig or options.context:
+        _load_kubeconfig(options, configuration)
+        return
+    try:
+        _config.load_incluster_config(client_configuration=configuration)
+    except _config.ConfigException:
+        # A host without a login may lean on the default kubeconfig for the rest, but need not.
+        if _paths(None) or not options.host:
+            _load_kubeconfig(options, configuration)
+
+
+def _paths(kubeconfig: str | None) -> list[str]:
+    places = kubeconfig or _config.KUBE_CONFIG_DEFAULT_LOCATION
+    return [
+        path for path in map(os.path.expanduser, places.split(os.pathsep)) if path and os.path.exists(path)
+    ]
+
+
+def _load_kubeconfig(options: AuthOptions, configuration: t.Any) -> None:
+    given = options.kubeconfig
+    where = (
+        "given as a dictionary"
+        if isinstance(given, dict)
+        else str(given or _config.KUBE_CONFIG_DEFAULT_LOCATION)
+    )
+    if not isinstance(given, dict) and not _paths(given):
+        if given or options.context:
+            raise KubernetesError(f"The kubeconfig {where} does not exist.", kind="config")
+        raise KubernetesError(
+            "There is no access to Kubernetes: no kubeconfig, no host with an api_key, no ServiceAccount of a pod, and "
+            f"{where} does not exist. Set one of these options or its K8S_AUTH_ variable.",
+            kind="config",
+        )
+    try:
+        # A refreshed token is not written back: the file belongs to the user.
+        settings = {
+            "context": options.context,
+            "client_configuration": configuration,
+            "persist_config": False,
+        }
+        if isinstance(given, dict):
+            _config.load_kube_config_from_dict(given, **settings)
+        else:
+            _config.load_kube_config(given or _config.KUBE_CONFIG_DEFAULT_LOCATION, **settings)
+    except Exception as err:  # the loader lets through whatever the content of the file provokes
+        chosen = f" with the context {options.context!r}" if options.context else ""
+        raise KubernetesError(
+            f"The kubeconfig {where}{chosen} cannot be used: {_harmless(err)}.", kind="config"
+        ) from None
+
+
+def _harmless(err: Exception) -> str:
+    """Say what is wrong with a kubeconfig without quoting from it: it holds secrets.
+
+    The loader's messages name a place by the repr of its content, from the first brace on; those of the YAML parser
+    quote the offending line.
+    """
+    mark = getattr(err, "problem_mark", None)
+    if mark is not None:
+        return f"no valid YAML in line {mark.line + 1}, column {mark.column + 1}"
+    if isinstance(err, (_config.ConfigException, OSError)):
+        return str(err).split("{", maxsplit=1)[0].strip().rstrip(".")
+    return f"its content is not that of a kubeconfig ({type(err).__name__})"
+
+
+def _override(options: AuthOptions, configuration: t.Any) -> None:
+    if options.host:
+        configuration.host = options.host.rstrip("/")
+    for attribute, value in (
+        ("verify_ssl", options.validate_certs),
+        ("ssl_ca_cert", options.ca_cert),
+        ("cert_file", options.client_cert),
+        ("key_file", options.client_key),
+        ("proxy", options.proxy),
+        ("no_proxy", options.no_proxy),
+    ):
+        if value is not None:
+            setattr(configuration, attribute, value)
+    login = None
+    if options.api_key:
+        login = f"Bearer {options.api_key}"
+    elif options.username and options.password:
+        configuration.username, configuration.password = options.username, options.password
+        login = configuration.get_basic_auth_token()
+    if login:
+        configuration.api_key = {"authorization": login}
+        # The hook of a kubeconfig would put its own token back.
+        configuration.refresh_api_key_hook = None

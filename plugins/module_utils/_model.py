@@ -1,0 +1,99 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The things that the rooms of the collection speak about. Pure data."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSpec:
+    """Where an RBD image is: pool, RADOS namespace (empty for the default one) and image name."""
+
+    pool: str
+    rados_namespace: str
+    image: str
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.pool, self.rados_namespace, self.image) if part)
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What makes an image that image, whatever it is called: Ceph fsid, pool id, RADOS namespace, image id."""
+
+    fsid: str
+    pool_id: int
+    rados_namespace: str
+    image_id: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Volume:
+    """The RBD image behind a claim, as resolution found it. ``identity`` is None until Ceph has proved it."""
+
+    namespace: str
+    claim: str
+    spec: ImageSpec
+    identity: Identity | None = None
+    manifests: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.claim} ({self.spec})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """An RBD snapshot as Ceph lists it. ``size`` is the image's size in bytes when it was taken."""
+
+    id: int
+    name: str
+    size: int
+    protected: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageInfo:
+    """What ``rbd info`` says of an image. Sizes in bytes."""
+
+    id: str
+    size: int
+    object_size: int
+    features: tuple[str, ...]
+    parent: str | None = None
+    data_pool: str | None = None
+    stripe_unit: int | None = None
+    stripe_count: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """The content of an image at one snapshot. ``snapshot_id`` is None where a rebuilt manifest lost it."""
+
+    snapshot: str
+    snapshot_id: int | None
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """A published backup file: the stream that leads from ``base`` (None: from nothing, a full) to ``to``."""
+
+    file: str
+    to: State
+    base: State | None
+    image_id: str | None
+    stored_bytes: int
+    stored_sha256: str
+    stream_bytes: int
+    stream_sha256: str
+    image_digest: str | None = None
+    rebuilt: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the archive stands on nothing else."""
+        return self.base is None

@@ -1,0 +1,141 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The backup plan: which archives of a volume are missing, and how each is to be made. Pure.
+
+Oldest first: a restore point is made before the one that stands on it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive, Snapshot, State
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import snapshot_time
+
+# Whether the image was a clone with a parent at that snapshot.
+HasParent = t.Callable[[Snapshot], bool]
+
+
+@dataclasses.dataclass(frozen=True)
+class Holdings:
+    """What there is of one volume: its snapshots of this set in Ceph and its archives on disk.
+
+    ``snapshots`` is a complete listing of those of our name pattern, in ascending id. ``retired`` are the ids of
+    snapshots whose archives retention has removed; they are never exported and never a base.
+    """
+
+    prefix: str
+    image_id: str
+    snapshots: tuple[Snapshot, ...]
+    archives: tuple[Archive, ...]
+    retired: frozenset[int] = frozenset()
+
+    @property
+    def active(self) -> tuple[Snapshot, ...]:
+        """The snapshots in Ceph that may be exported."""
+        return tuple(snapshot for snapshot in self.snapshots if snapshot.id not in self.retired)
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """One archive to make from Ceph. ``reason`` says why it is made, and for a full why it is not a diff."""
+
+    to: Snapshot
+    base: Snapshot | None
+    reason: str
+
+    @property
+    def kind(self) -> str:
+        """``full`` or ``diff``."""
+        return "diff" if self.base else "full"
+
+    def to_dict(self) -> dict[str, t.Any]:
+        """The export as users see it in a plan."""
+        return {
+            "snapshot": self.to.name,
+            "base": self.base.name if self.base else None,
+            "kind": self.kind,
+            "reason": self.reason,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class BackupPlan:
+    """The exports to make, oldest first, and the snapshots whose restore points are whole already."""
+
+    exports: tuple[Export, ...]
+    present: tuple[Snapshot, ...]
+
+
+def state_of(snapshot: Snapshot) -> State:
+    """The state of the image that *snapshot* holds."""
+    return State(snapshot.name, snapshot.id, snapshot.size)
+
+
+def whole_states(image_id: str, archives: t.Iterable[Archive], given: t.Iterable[State] = ()) -> set[State]:
+    """Return the states that a chain of *archives* reaches, when the states *given* are reached already."""
+    following: dict[State | None, list[State]] = {}
+    for archive in archives:
+        if archive.image_id == image_id:
+            following.setdefault(archive.base, []).append(archive.to)
+    whole = set(given)
+    reached: list[State | None] = [None, *whole]
+    while reached:
+        for state in following.get(reached.pop(), ()):
+            if state not in whole:
+                whole.add(state)
+                reached.append(state)
+    return whole
+
+
+def ground_for_diff(holdings: Holdings, base: Snapshot, to: Snapshot, has_parent: HasParent) -> str | None:
+    """Return None when a diff from *base* to *to* can be trusted, else the reason why a full is needed.
+
+    *has_parent* tells whether the image still had a parent at a snapshot: an incremental diff of a clone leaves out
+    what the parent holds. A shrink in between is a reason too: what was cut off must not come back.
+    """
+    times = snapshot_time(holdings.prefix, base.name), snapshot_time(holdings.prefix, to.name)
+    if times[0] is None or times[1] is None or times[0] >= times[1]:
+        return f"the time in the name of {base.name} is not before that of {to.name} although it was created earlier"
+    between = [s.size for s in holdings.snapshots if base.id <= s.id <= to.id]
+    if any(later < earlier for earlier, later in zip(between, between[1:])):
+        return f"the image shrank between {base.name} and {to.name}"
+    clone = [s.name for s in (base, to) if has_parent(s)]
+    if clone:
+        return f"the image is a clone that still has its parent at {clone[0]}"
+    return None
+
+
+def plan_backup(holdings: Holdings, has_parent: HasParent) -> BackupPlan:
+    """Plan the archives that bring *holdings* up to date with its snapshots.
+
+    A full for the oldest, each other one a diff against its predecessor in Ceph; a full instead of a diff only for a
+    permanent reason (see :func:`ground_for_diff`).
+    """
+    exports: list[Export] = []
+    present: list[Snapshot] = []
+    whole = whole_states(holdings.image_id, holdings.archives)
+    predecessor: Snapshot | None = None
+    for snapshot in holdings.active:
+        if state_of(snapshot) in whole:
+            present.append(snapshot)
+        else:
+            exports.append(_export(holdings, snapshot, predecessor, has_parent))
+            whole = whole_states(holdings.image_id, holdings.archives, whole | {state_of(snapshot)})
+        predecessor = snapshot
+    return BackupPlan(tuple(exports), tuple(present))
+
+
+def _export(
+    holdings: Holdings, snapshot: Snapshot, predecessor: Snapshot | None, has_parent: HasParent
+) -> Export:
+    if predecessor is None:
+        if any(archive.to.snapshot_id != snapshot.id for archive in holdings.archives):
+            return Export(snapshot, None, "full: no earlier snapshot of this set is left in Ceph")
+        return Export(snapshot, None, "full: the oldest snapshot")
+    objection = ground_for_diff(holdings, predecessor, snapshot, has_parent)
+    if objection:
+        return Export(snapshot, None, f"full: {objection}")
+    return Export(snapshot, predecessor, "diff against its predecessor")

@@ -1,0 +1,221 @@
+#!/usr/bin/python
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: k8s_rbd_resolve
+short_description: Find the RBD images behind Kubernetes workloads
+version_added: 0.1.0
+author:
+  - rbd_backup.gfs contributors (@rbd-backup)
+description:
+  - Finds the volumes of the named Deployments and StatefulSets. From a workload it goes to its pods and its templates,
+    from there to claims, persistent volumes and RBD images. A workload that is scaled to zero is found as well.
+  - Each kind of object is listed once a namespace, persistent volumes and storage classes once a cluster.
+  - With O(ceph) each volume's identity is proved against Ceph. An image that contradicts what Kubernetes says of it
+    becomes a problem and is left out.
+  - What cannot be resolved never fails the task, unless O(strict) is set; it is returned in RV(problems). What can hold
+    data and is not backed up is returned in RV(left_out), each with its reason.
+extends_documentation_fragment:
+  - rbd_backup.gfs.attributes
+  - rbd_backup.gfs.attributes.actiongroup_gfs
+  - rbd_backup.gfs.attributes.read_only
+  - rbd_backup.gfs.ceph
+  - rbd_backup.gfs.kubernetes
+options:
+  workloads:
+    description: The workloads, by namespace.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      namespace:
+        description: The namespace.
+        type: str
+        required: true
+      deployments:
+        description:
+          - A list of names of Deployments and StatefulSets, or the word V(all) for every claim of the namespace, or a
+            label selector (a dict with C(matchLabels) or C(matchExpressions)).
+          - Where a name exists as both kinds, write C(deployment/name) or C(statefulset/name).
+        type: raw
+        required: true
+  storage_classes:
+    description: The storage classes whose volumes are meant. V("") stands for claims without a class.
+    type: list
+    elements: str
+    required: true
+  strict:
+    description: Fail when there is any problem.
+    type: bool
+    default: false
+  parallel:
+    description: How many volumes are proved against Ceph at the same time.
+    type: int
+    default: 2
+seealso:
+  - module: rbd_backup.gfs.rbd_snapshot
+"""
+
+EXAMPLES = r"""
+- name: Find the volumes of two workloads and prove them in Rook's toolbox
+  rbd_backup.gfs.k8s_rbd_resolve:
+    workloads:
+      - namespace: shop
+        deployments: [web, statefulset/db]
+    storage_classes: [rook-ceph-block]
+    ceph:
+      mode: pod
+  register: resolved
+
+- name: Show what would not be backed up
+  ansible.builtin.debug:
+    msg: "{{ resolved.left_out + resolved.problems }}"
+"""
+
+RETURN = r"""
+volumes:
+  description: The volumes, in order of namespace and claim.
+  returned: always, also when O(strict) fails the task
+  type: list
+  elements: dict
+  contains:
+    namespace:
+      description: Namespace of the claim.
+      type: str
+      sample: shop
+    claim:
+      description: Name of the claim.
+      type: str
+      sample: data-db-0
+    pool:
+      description: Pool of the image.
+      type: str
+      sample: replicapool
+    rados_namespace:
+      description: RADOS namespace of the image; empty for the default one.
+      type: str
+      sample: ""
+    image:
+      description: Name of the image.
+      type: str
+      sample: csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
+    fsid:
+      description: Id of the Ceph cluster; null without O(ceph), like the next two.
+      type: str
+    pool_id:
+      description: Id of the pool.
+      type: int
+    image_id:
+      description: Id of the image.
+      type: str
+      sample: 10226b8b4567
+    users:
+      description: The workloads that use it.
+      type: list
+      elements: str
+      sample: [statefulset/db]
+    storage_class:
+      description: Its storage class.
+      type: str
+      sample: rook-ceph-block
+    persistent_volume:
+      description: Name of its persistent volume.
+      type: str
+      sample: pvc-0f4d3f1e-0f0c-4f59-9a0e-4a4b2b6a7d3c
+    form:
+      description: By which rule the image was found.
+      type: str
+      sample: ceph-csi
+    manifests:
+      description:
+        - The objects C(claim), C(persistent_volume) and C(storage_class), as far as they are needed to bring the volume
+          back into a cluster.
+      type: dict
+left_out:
+  description: What can hold data and is not backed up.
+  returned: always, also when O(strict) fails the task
+  type: list
+  elements: dict
+  contains:
+    namespace:
+      description: The namespace.
+      type: str
+    workload:
+      description: The workload that uses it; null if none does.
+      type: str
+    claim:
+      description: The claim; null for a volume without one.
+      type: str
+    volume:
+      description: The volume's name within the pod; null for a claim.
+      type: str
+    reason:
+      description: Why it is not backed up.
+      type: str
+      sample: its storage class is 'standard', which is not among those to be backed up
+    warning:
+      description: Whether it is an RBD image all the same, left out for its class alone; a warning is given too.
+      type: bool
+problems:
+  description: What could not be resolved.
+  returned: always, also when O(strict) fails the task
+  type: list
+  elements: dict
+  contains:
+    namespace:
+      description: The namespace; null where it concerns the whole cluster.
+      type: str
+    workload:
+      description: The workload as it was written; null where it is not about one.
+      type: str
+    claim:
+      description: The claim; null where it is not about one.
+      type: str
+    message:
+      description: What was asked and what came of it.
+      type: str
+requests:
+  description: How many requests were made of the Kubernetes API to resolve, retries included.
+  returned: always, also when O(strict) fails the task
+  type: int
+  sample: 8
+"""
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.resolve import run
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._adapter import run_module
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._argument_specs import (
+    OPTIONAL_CEPH_SPEC,
+    argument_spec,
+)
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(
+        argument_spec(
+            OPTIONAL_CEPH_SPEC,
+            {
+                "workloads": {
+                    "type": "list",
+                    "elements": "dict",
+                    "required": True,
+                    "options": {
+                        "namespace": {"type": "str", "required": True},
+                        "deployments": {"type": "raw", "required": True},
+                    },
+                },
+                "storage_classes": {"type": "list", "elements": "str", "required": True},
+                "strict": {"type": "bool", "default": False},
+                "parallel": {"type": "int", "default": 2},
+            },
+        ),
+        run,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A volume with a history in Ceph and in the backup directory, and what must be true of both."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import pathlib
+import subprocess
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
+from ansible_collections.rbd_backup.gfs.tests.integration.images import KIB, MIB, Images
+from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
+
+SIZE = 16 * MIB
+FIRST_DAY = dt.datetime(2026, 1, 1, 16, tzinfo=dt.timezone.utc)  # 17:00 in Berlin, a Thursday
+
+
+def day(number: int) -> str:
+    """The time of the snapshot of a day; the first day is number 0."""
+    return (FIRST_DAY + dt.timedelta(days=number)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def name(number: int) -> str:
+    """The name of the snapshot of a day."""
+    return (FIRST_DAY + dt.timedelta(days=number)).strftime("gfs-%Y%m%dT%H%M%SZ")
+
+
+def write(images: Images, spec: ImageSpec, number: int) -> None:
+    """Let the data change, differently on each day."""
+    images.change(
+        spec,
+        ("write", (number * 3 % 13) * MIB + 512 * number, 300 * KIB, number),
+        ("discard", (number * 5 % 13) * MIB, 700 * KIB),
+        ("zeros", (number * 7 % 15) * MIB + 4096, 64 * KIB),
+    )
+
+
+def live(
+    images: Images, modules: Modules, spec: ImageSpec, days: t.Iterable[int], backup: bool = True
+) -> None:
+    """Write, take a snapshot and, where asked, back it up, on each of the *days*."""
+    for number in days:
+        write(images, spec, number)
+        assert modules.snapshot([spec], time=day(number))["changed"]
+        if backup:
+            assert "failed" not in modules.backup([spec])
+
+
+def snapshots(images: Images, spec: ImageSpec) -> list[str]:
+    """The names of the image's snapshots in Ceph."""
+    listed: list[dict[str, t.Any]] = json.loads(images.rbd(spec, "snap", "ls", "--format", "json"))
+    return [snapshot["name"] for snapshot in listed]
+
+
+def files(modules: Modules) -> dict[str, str]:
+    """SHA-256 of every file of the backup set but the locks, by path."""
+    done = subprocess.run(
+        ["find", str(modules.set_path), "-type", "f", "!", "-name", ".lock", "-exec", "sha256sum", "{}", "+"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return {line[66:]: line[:64] for line in done.stdout.splitlines()}
+
+
+def archives(modules: Modules) -> list[str]:
+    """The archives of the only volume, by file name."""
+    return sorted(path.name for path in modules.set_path.rglob("gfs-*") if path.suffix != ".json")
+
+
+def volume_directory(modules: Modules) -> pathlib.Path:
+    """The directory of the only volume."""
+    (file,) = modules.set_path.rglob("volume.json")
+    return file.parent
+
+
+def restored(images: Images, modules: Modules, point: str, claim: str = "data-0") -> bytes:
+    """Restore a restore point into a new image and return its bytes."""
+    target = images.name()
+    result = modules.restore(target, claim, restore_point=point)
+    assert result.get("changed"), result
+    assert result["restore_point"] == point
+    assert snapshots(images, target) == []
+    content = images.read(target)
+    images.rbd(target, "rm", "--no-progress")
+    return content
+
+
+def by_hand(images: Images, modules: Modules, chain: t.Sequence[str]) -> bytes:
+    """Restore a chain with nothing but zstd and rbd, as the documentation says."""
+    target = images.create(SIZE)
+    for file in chain:
+        command = f'zstdcat "$1" | rbd --id backup import-diff --no-progress - "{target}"'
+        path = str(volume_directory(modules) / file)
+        subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command, "-", path], check=True, capture_output=True
+        )
+    return images.read(target)
+
+
+def all_equal(images: Images, modules: Modules, spec: ImageSpec, points: t.Iterable[str]) -> None:
+    """Every restore point of *points* can be restored, and is what the live snapshot is."""
+    for point in points:
+        assert restored(images, modules, point) == images.read(spec, point), point

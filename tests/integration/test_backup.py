@@ -1,0 +1,190 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""rbd_export_diff against the lab's Ceph: archives are compared with what they were made of."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import archiving
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
+from ansible_collections.rbd_backup.gfs.tests.integration import history
+from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
+from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
+from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB, Images
+from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
+
+
+def test_a_full_then_diffs_and_the_preview_is_what_then_happens(
+    modules_each_way: Modules, images: Images
+) -> None:
+    modules, spec = modules_each_way, images.create(history.SIZE)
+    for number in range(3):
+        history.live(images, modules, spec, [number], backup=False)
+    preview = modules.backup([spec], check_mode=True, diff=True)
+    assert not modules.set_path.exists()
+    result = modules.backup([spec])
+    for key in ("namespace", "claim", "snapshot", "base", "kind", "reason"):
+        assert [item[key] for item in preview["archives"]] == [item[key] for item in result["archives"]]
+    assert history.archives(modules) == [
+        f"{name(0)}.full.zst",
+        f"{name(1)}.from-{name(0)}.diff.zst",
+        f"{name(2)}.from-{name(1)}.diff.zst",
+    ]
+    assert len(preview["diff"]["after"].splitlines()) == 3
+    history.all_equal(images, modules, spec, [name(0), name(1), name(2)])
+
+
+def test_archives_are_restored_with_zstd_and_rbd_alone(modules: Modules, images: Images) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, range(3))
+    assert history.by_hand(images, modules, history.archives(modules)) == images.read(spec, name(2))
+
+
+def test_a_second_run_and_a_preview_of_it_change_nothing(modules: Modules, images: Images) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, range(2))
+    before = history.files(modules)
+    for check_mode in (True, False):
+        again = modules.backup([spec], check_mode=check_mode)
+        assert not again["changed"]
+        assert again["unchanged"] == 2
+    assert history.files(modules) == before
+
+
+def test_a_preview_counts_the_snapshot_that_would_have_been_taken(modules: Modules, images: Images) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, [0])
+    planned = modules.snapshot([spec], time=day(1), check_mode=True)["snapshot"]
+    preview = modules.backup([spec], check_mode=True, planned_snapshot=planned)
+    assert [(item["snapshot"], item["base"]) for item in preview["archives"]] == [(name(1), name(0))]
+
+
+def test_everything_is_private(modules: Modules, images: Images) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, [0])
+    for path in [modules.set_path, *modules.set_path.rglob("*")]:
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_a_new_place_needs_init_and_another_prefix_is_refused(modules: Modules, images: Images) -> None:
+    spec = images.create(history.SIZE)
+    modules.snapshot([spec], time=day(0))
+    refused = modules.backup([spec], init=False)
+    assert "unmounted" in refused["msg"]
+    assert not modules.set_path.exists()
+    assert modules.backup([spec])["changed"]
+    assert "another prefix" in modules.backup([spec], init=False, prefix="other")["msg"]
+    assert "another timezone" in modules.backup([spec], timezone="UTC")["msg"]
+
+
+def test_a_failing_volume_does_not_stop_the_others(modules: Modules, images: Images) -> None:
+    good, absent = images.create(history.SIZE), images.name()
+    modules.snapshot([good], time=day(0))
+    result = modules.backup([absent, good])
+    assert result["failed"]
+    assert result["changed"]
+    assert [item["image"] for item in result["failures"]] == [str(absent)]
+    assert [item["snapshot"] for item in result["archives"]] == [name(0)]
+
+
+def test_a_snapshot_removed_while_it_is_exported_gives_no_archive(
+    modules: Modules, images: Images, monkeypatch
+) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, [0])
+    history.live(images, modules, spec, [1], backup=False)
+    end = DiffWriter.end
+
+    def remove_then_end(writer: DiffWriter) -> None:
+        images.rbd(spec, "snap", "rm", "--snap", name(1), "--no-progress")
+        end(writer)
+
+    monkeypatch.setattr(archiving.DiffWriter, "end", remove_then_end)
+    result = modules.backup([spec])
+    assert "removed or replaced" in result["failures"][0]["message"]
+    assert history.archives(modules) == [f"{name(0)}.full.zst"]
+
+
+def test_an_image_made_anew_under_the_same_name_begins_a_new_directory(
+    modules: Modules, images: Images
+) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, [0])
+    images.rbd(spec, "snap", "rm", "--snap", name(0), "--no-progress")
+    images.rbd(spec, "rm", "--no-progress")
+    images.rbd(spec, "create", "--size", f"{history.SIZE}B")
+    history.live(images, modules, spec, [1])
+    assert len(list(modules.set_path.rglob("volume.json"))) == 2
+    ambiguous = modules.restore(images.name())
+    assert "more than one volume" in ambiguous["msg"]
+    image_id = json.loads(images.rbd(spec, "info", "--format", "json"))["id"]
+    target = images.name()
+    assert modules.restore(target, image_id=image_id)["restore_point"] == name(1)
+    assert images.read(target) == images.read(spec, name(1))
+
+
+def test_a_lost_archive_in_the_middle_is_exported_again_and_said_so(modules: Modules, images: Images) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, range(3))
+    lost = history.volume_directory(modules) / f"{name(1)}.from-{name(0)}.diff.zst"
+    lost.unlink()
+    result = modules.backup([spec])
+    assert lost.name in str(result["warnings"])
+    assert [item["snapshot"] for item in result["archives"]] == [name(1)]
+    assert not list(modules.set_path.rglob("*.bad-*"))
+    history.all_equal(images, modules, spec, [name(0), name(1), name(2)])
+
+
+def test_killed_at_any_write_or_step_of_publishing_the_next_run_finishes(
+    modules: Modules, images: Images
+) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, [0])
+    for number, (victim, method) in enumerate(
+        [(ArchiveWriter, "write"), (ArchiveWriter, "seal"), (ArchiveWriter, "publish"), (os, "rename")],
+        start=1,
+    ):
+        history.live(images, modules, spec, [number], backup=False)
+        done = [f"{name(i)}" for i in range(number)]
+
+        def die_there(victim=victim, method=method) -> None:
+            setattr(victim, method, lambda *_args, **_more: os.kill(os.getpid(), signal.SIGKILL))
+
+        assert modules.run_and_die(lambda: modules.backup([spec]), die_there)
+        assert [file[: len(name(0))] for file in history.archives(modules)] == done
+        assert modules.backup([spec])["changed"]
+        assert not list(modules.set_path.rglob(".tmp-*"))
+    history.all_equal(images, modules, spec, [name(number) for number in range(5)])
+
+
+def test_a_resized_image_and_one_in_a_rados_namespace(modules: Modules, images: Images, lab: Lab) -> None:
+    spec = images.create(8 * MIB, rados_namespace=lab.rados_namespace)
+    images.change(spec, ("write", 0, 5 * MIB, 1))
+    modules.snapshot([spec], time=day(0))
+    images.change(spec, ("resize", 24 * MIB), ("write", 20 * MIB, MIB, 2))
+    modules.snapshot([spec], time=day(1))
+    images.change(spec, ("resize", 2 * MIB))
+    modules.snapshot([spec], time=day(2))
+    images.change(spec, ("resize", 16 * MIB), ("write", 12 * MIB, MIB, 3))
+    modules.snapshot([spec], time=day(3))
+    kinds = {item["snapshot"]: item["kind"] for item in modules.backup([spec])["archives"]}
+    assert kinds == {name(0): "full", name(1): "diff", name(2): "full", name(3): "diff"}
+    history.all_equal(images, modules, spec, kinds)
+
+
+def test_a_clone_is_whole_without_its_parent(modules: Modules, images: Images) -> None:
+    parent = images.create(history.SIZE)
+    images.change(parent, ("write", 0, 6 * MIB, 1))
+    images.rbd(parent, "snap", "create", "--snap", "origin")
+    spec = images.clone(parent, "origin")
+    history.live(images, modules, spec, range(2))
+    images.change(spec, ("flatten",))
+    history.live(images, modules, spec, range(2, 4))
+    history.all_equal(images, modules, spec, [name(number) for number in range(4)])
+    fulls = [file for file in history.archives(modules) if ".full" in file]
+    assert len(fulls) == 3  # the two with a parent, and the first after it was flattened

@@ -1,0 +1,193 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""gfs_consolidate against the lab's Ceph: what stays is what was backed up, whatever happens on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import typing as t
+
+import pytest
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import consolidate
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
+from ansible_collections.rbd_backup.gfs.tests.integration import history
+from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
+from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
+from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
+
+# Day 0 is a Thursday and a 1st, day 3 a Sunday: of eight days these stay.
+RETENTION = {"daily": 2, "weekly": 1, "monthly": 1}
+KEPT = [name(0), name(3), name(6), name(7)]
+LEFT = [
+    f"{name(0)}.full.zst",
+    f"{name(3)}.from-{name(0)}.diff.zst",
+    f"{name(6)}.from-{name(3)}.diff.zst",
+    f"{name(7)}.from-{name(6)}.diff.zst",
+]
+
+
+@pytest.fixture
+def spec(modules: Modules, images: Images) -> ImageSpec:
+    """An image with eight days of history, all backed up."""
+    image = images.create(history.SIZE)
+    history.live(images, modules, image, range(8), backup=False)
+    assert len(modules.backup([image])["archives"]) == 8
+    return image
+
+
+def run(modules: Modules, spec: ImageSpec, **options: t.Any) -> dict[str, t.Any]:
+    return modules.consolidate([spec], **{"retention": RETENTION, "time": day(8), **options})
+
+
+def test_the_limits_are_applied_and_what_stays_is_equal(
+    modules: Modules, images: Images, spec: ImageSpec
+) -> None:
+    before = history.files(modules), history.snapshots(images, spec)
+    preview = run(modules, spec, check_mode=True, diff=True)
+    assert (history.files(modules), history.snapshots(images, spec)) == before
+    assert preview["changed"]
+    result = run(modules, spec)
+    assert result["plans"] == preview["plans"]
+    assert result["table"] == preview["table"]
+    assert history.archives(modules) == LEFT
+    assert history.snapshots(images, spec) == KEPT
+    history.all_equal(images, modules, spec, KEPT)
+    left = history.files(modules)
+    again = run(modules, spec)
+    assert not again["changed"]
+    assert history.files(modules) == left
+    assert not modules.backup([spec])["changed"]
+
+
+def test_when_the_oldest_goes_the_next_in_line_becomes_the_full(
+    modules: Modules, images: Images, spec: ImageSpec
+) -> None:
+    run(modules, spec, retention={"daily": 3, "weekly": 0, "monthly": 0})
+    assert history.archives(modules)[0] == f"{name(5)}.full.zst"
+    assert history.snapshots(images, spec) == [name(5), name(6), name(7)]
+    history.all_equal(images, modules, spec, [name(5), name(6), name(7)])
+
+
+def test_snapshots_of_others_are_never_touched(modules: Modules, images: Images, spec: ImageSpec) -> None:
+    others = ["csi-snap-0001", f"other-{name(1)[4:]}", f"{name(1)}x"]
+    for other in others:
+        images.rbd(spec, "snap", "create", "--snap", other)
+    run(modules, spec)
+    assert history.snapshots(images, spec) == KEPT + others
+
+
+def test_a_protected_snapshot_stays_with_its_archive(
+    modules: Modules, images: Images, spec: ImageSpec
+) -> None:
+    images.rbd(spec, "snap", "protect", "--snap", name(1))
+    run(modules, spec)
+    assert history.snapshots(images, spec) == sorted([*KEPT, name(1)])
+    assert f"{name(1)}.from-{name(0)}.diff.zst" in history.archives(modules)
+    history.all_equal(images, modules, spec, [name(1), name(3)])
+
+
+STEPS = [
+    (ArchiveWriter, "write"),
+    (ArchiveWriter, "publish"),
+    (consolidate, "hash_archive"),
+    (consolidate, "save_proof"),
+    (VolumeDirectory, "remove_archive"),
+    (os, "unlink"),
+    (RbdClient, "remove_snapshot"),
+]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_killed_at_each_step_nothing_that_stays_is_lost_and_the_next_run_finishes(
+    modules: Modules, images: Images, spec: ImageSpec, after: bool
+) -> None:
+    deaths = 0
+    for victim, method in STEPS:
+        original = getattr(victim, method)
+
+        def die(*args: t.Any, original: t.Callable[..., t.Any] = original, **more: t.Any) -> None:
+            if after:
+                original(*args, **more)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        deaths += modules.run_and_die(
+            lambda: run(modules, spec),
+            lambda victim=victim, method=method, die=die: setattr(victim, method, die),
+        )
+        history.all_equal(images, modules, spec, [KEPT[0], KEPT[-1]])
+        retired_left = set(history.snapshots(images, spec)) - set(KEPT)
+        modules.backup([spec])
+        assert set(KEPT) <= set(history.snapshots(images, spec)) <= set(KEPT) | retired_left
+    assert deaths >= 5
+    run(modules, spec)
+    assert history.archives(modules) == LEFT
+    assert history.snapshots(images, spec) == KEPT
+    history.all_equal(images, modules, spec, KEPT)
+
+
+def test_a_retired_snapshot_is_not_exported_again(
+    modules: Modules, images: Images, spec: ImageSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: t.Any) -> None:
+        raise OSError("not now")
+
+    monkeypatch.setattr(RbdClient, "remove_snapshot", refuse)
+    assert run(modules, spec)["failed"]
+    monkeypatch.undo()
+    assert len(history.snapshots(images, spec)) == 8
+    assert not modules.backup([spec])["changed"]
+    assert run(modules, spec)["changed"]
+    assert history.snapshots(images, spec) == KEPT
+
+
+def test_a_damaged_archive_that_stays_stops_every_removal(
+    modules: Modules, images: Images, spec: ImageSpec
+) -> None:
+    archive = history.volume_directory(modules) / f"{name(7)}.from-{name(6)}.diff.zst"
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 1
+    archive.write_bytes(content)
+    result = run(modules, spec)
+    assert archive.name in result["failures"][0]["message"]
+    assert len(history.snapshots(images, spec)) == 8
+    assert len([file for file in history.archives(modules) if ".full" in file]) == 1
+
+
+def test_much_less_than_before_or_another_policy_is_refused_until_it_is_accepted(
+    modules: Modules, images: Images, spec: ImageSpec
+) -> None:
+    assert run(modules, spec, retention={"daily": 8, "weekly": 0, "monthly": 0})["changed"]
+    refused = run(modules, spec)
+    assert refused["failed"]
+    assert "daily was 8, now 2" in refused["msg"]
+    assert len(history.snapshots(images, spec)) == 8
+    assert run(modules, spec, accept_policy_change=True)["changed"]
+    assert history.snapshots(images, spec) == KEPT
+    assert not run(modules, spec)["changed"]
+
+
+def test_a_clock_that_is_behind_stops_every_removal(
+    modules: Modules, images: Images, spec: ImageSpec
+) -> None:
+    result = run(modules, spec, time=day(5))
+    assert "clock" in result["failures"][0]["message"]
+    assert len(history.snapshots(images, spec)) == 8
+
+
+def test_a_bad_policy_is_refused(modules: Modules, spec: ImageSpec) -> None:
+    for retention, word in (
+        ({"daily": 0, "weekly": 0, "monthly": 0}, "all 0"),
+        ({"daily": -1}, "daily"),
+        ({"weekly_day": "Sonntag"}, "weekly_day"),
+        ({"dayly": 7}, "dayly"),
+    ):
+        result = run(modules, spec, retention=retention)
+        assert result["failed"]
+        assert word in result["msg"]
+    assert "time zone" in run(modules, spec, timezone="Mars/Olympus")["msg"]

@@ -1,0 +1,323 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The backup set: made only on request, refused when it is not the right one; volumes found by identity."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import pathlib
+import shutil
+import typing as t
+
+import pytest
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import (
+    atomic_write_json,
+    read_json,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
+    VolumeDirectory,
+    describe,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
+    ArchiveError,
+    InvalidInput,
+    LockedError,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Identity, ImageSpec, Volume
+from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._archive import (
+    archive_samples as samples,
+)
+
+ZONE = "Europe/Berlin"
+
+
+@pytest.fixture
+def path(tmp_path: pathlib.Path) -> str:
+    return str(tmp_path / "prod")
+
+
+@pytest.fixture
+def backup_set(path: str) -> BackupSet:
+    return BackupSet.init(path, samples.FSID, "gfs", ZONE)[0]
+
+
+def create(backup_set: BackupSet, volume: Volume = samples.VOLUME) -> VolumeDirectory:
+    return backup_set.create(volume, describe(volume, samples.INFO, {}))
+
+
+def volume(image_id: str = "1", **changes: t.Any) -> Volume:
+    identity = dataclasses.replace(samples.IDENTITY, image_id=image_id)
+    return dataclasses.replace(samples.VOLUME, identity=identity, **changes)
+
+
+@pytest.mark.parametrize("umask", [0, 0o777])
+def test_init_makes_a_set_once(path: str, umask: int) -> None:
+    mask = os.umask(umask)
+    try:
+        made, changed = BackupSet.init(path, samples.FSID, "gfs", ZONE)
+    finally:
+        os.umask(mask)
+    assert changed
+    assert (made.fsid, made.prefix, made.timezone, made.last_consolidation) == (
+        samples.FSID,
+        "gfs",
+        ZONE,
+        None,
+    )
+    assert os.stat(path).st_mode & 0o7777 == 0o700
+    assert os.stat(os.path.join(path, "backup-set.json")).st_mode & 0o7777 == 0o600
+    again, changed = BackupSet.init(path, samples.FSID, "gfs", ZONE)
+    assert not changed
+    assert again.set_id == made.set_id
+    assert BackupSet.open(path, samples.FSID, "gfs").created == made.created
+
+
+@pytest.mark.parametrize("relative", ["prod", "./prod/"])
+def test_a_relative_path(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, relative: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert BackupSet.init(relative, samples.FSID, "gfs", ZONE)[0].path == str(tmp_path / "prod")
+    assert BackupSet.open(relative).path == str(tmp_path / "prod")
+
+
+def test_check_mode_writes_nothing(path: str) -> None:
+    planned, changed = BackupSet.init(path, samples.FSID, "gfs", ZONE, check_mode=True)
+    assert changed
+    assert planned.scan().volumes == ()
+    assert not os.path.exists(path)
+
+
+def test_an_unmounted_share_is_not_taken_for_a_set(path: str, backup_set: BackupSet) -> None:
+    for where in (os.path.dirname(path), path + "x"):
+        with pytest.raises(ArchiveError, match=r"looks exactly like an empty backup.*init: true") as caught:
+            BackupSet.open(where)
+        assert caught.value.details["kind"] == "missing"
+
+
+def test_init_does_not_make_the_parent(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ArchiveError, match="absent is not there"):
+        BackupSet.init(str(tmp_path / "absent" / "prod"), samples.FSID, "gfs", ZONE)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("fsid", "prefix", "words"),
+    [
+        ("other", "gfs", "another fsid"),
+        (samples.FSID, "other", "another prefix"),
+        ("other", None, "another fsid"),
+    ],
+)
+def test_another_set_is_refused(
+    path: str, backup_set: BackupSet, fsid: str, prefix: str | None, words: str
+) -> None:
+    with pytest.raises(ArchiveError, match=words) as caught:
+        BackupSet.open(path, fsid, prefix)
+    assert caught.value.details["kind"] == "refused"
+    with pytest.raises(ArchiveError, match=words):
+        BackupSet.init(path, fsid, prefix or "gfs", ZONE)
+
+
+def test_init_with_another_zone_is_refused(path: str, backup_set: BackupSet) -> None:
+    with pytest.raises(ArchiveError, match="another timezone"):
+        BackupSet.init(path, samples.FSID, "gfs", "UTC")
+
+
+def test_a_prefix_that_cannot_be(path: str) -> None:
+    with pytest.raises(InvalidInput):
+        BackupSet.init(path, samples.FSID, "a/b", ZONE)
+    assert not os.path.exists(path)
+
+
+def test_a_damaged_record_is_not_replaced(path: str, backup_set: BackupSet) -> None:
+    samples.flip(os.path.join(path, "backup-set.json"), 40)
+    for attempt in (
+        lambda: BackupSet.open(path),
+        lambda: BackupSet.init(path, samples.FSID, "gfs", ZONE),
+    ):
+        with pytest.raises(ArchiveError, match="damaged"):
+            attempt()
+
+
+@pytest.mark.parametrize(
+    "key", ["set_id", "fsid", "prefix", "timezone", "created", "last_consolidation", "format"]
+)
+def test_a_record_that_lacks_something(path: str, backup_set: BackupSet, key: str) -> None:
+    file = os.path.join(path, "backup-set.json")
+    content = read_json(file)
+    del content[key]
+    atomic_write_json(file, content, "Nothing.")
+    with pytest.raises(ArchiveError, match=key):
+        BackupSet.open(path)
+
+
+def test_a_lost_record_can_be_made_again_for_the_same_cluster_only(path: str, backup_set: BackupSet) -> None:
+    create(backup_set)
+    os.unlink(os.path.join(path, "backup-set.json"))
+    with pytest.raises(ArchiveError, match="belongs to the Ceph cluster"):
+        BackupSet.init(path, "other", "gfs", ZONE)
+    assert not os.path.exists(os.path.join(path, "backup-set.json"))
+    assert BackupSet.init(path, samples.FSID, "gfs", ZONE)[1]
+
+
+def test_a_consolidation_is_recorded(path: str, backup_set: BackupSet) -> None:
+    policy = {"daily": 7, "weekly": 4, "monthly": 3, "weekly_day": "sunday"}
+    backup_set.record_consolidation(samples.NOON, policy, ZONE, {"a/b/c": 14, "a/b/d": 3})
+    backup_set.record_consolidation(samples.NOON, policy, "UTC", {"a/b/c": 13})
+    for one in (backup_set, BackupSet.open(path)):
+        last = one.last_consolidation
+        assert last is not None
+        assert (last.time, last.policy, last.timezone, last.prefix) == (samples.NOON, policy, "UTC", "gfs")
+        assert last.kept == {"a/b/c": 13, "a/b/d": 3}
+        assert one.timezone == "UTC"
+
+
+def test_two_runs_do_not_record_at_the_same_time(path: str, backup_set: BackupSet) -> None:
+    with VolumeLock(path), pytest.raises(LockedError):
+        backup_set.record_consolidation(samples.NOON, {}, ZONE, {})
+
+
+def test_a_volume_is_found_by_identity_wherever_it_lies(path: str, backup_set: BackupSet) -> None:
+    made = create(backup_set)
+    assert backup_set.key(made) == "shop/data-db-0/csi-vol-1--12ab34cd"
+    for parent in ("shop", "shop/data-db-0", "shop/data-db-0/csi-vol-1--12ab34cd"):
+        assert os.stat(os.path.join(path, parent)).st_mode & 0o7777 == 0o700
+    os.makedirs(os.path.join(path, "moved by hand/x"))
+    os.rename(made.path, os.path.join(path, "moved by hand/x/y"))
+    found = backup_set.scan().find(samples.IDENTITY)
+    assert found is not None
+    assert backup_set.key(found) == "moved by hand/x/y"
+
+
+@pytest.mark.parametrize("change", [{"pool_id": 4}, {"rados_namespace": ""}, {"image_id": "12ab34ce"}])
+def test_another_identity_is_another_volume(backup_set: BackupSet, change: dict[str, t.Any]) -> None:
+    create(backup_set)
+    assert backup_set.scan().find(dataclasses.replace(samples.IDENTITY, **change)) is None
+
+
+def test_a_claim_made_again_gets_a_directory_of_its_own(backup_set: BackupSet) -> None:
+    first, second = create(backup_set), create(backup_set, volume("99"))
+    assert os.path.dirname(first.path) == os.path.dirname(second.path)
+    assert backup_set.scan().find(samples.IDENTITY) is not None
+    assert len(backup_set.scan().volumes) == 2
+
+
+def test_the_same_path_for_two_identities_becomes_two_paths(backup_set: BackupSet) -> None:
+    made = [
+        create(
+            backup_set, dataclasses.replace(samples.VOLUME, identity=Identity(samples.FSID, pool, "", "1"))
+        )
+        for pool in (1, 2, 3, 2)
+    ]
+    names = [os.path.basename(directory.path) for directory in made]
+    assert names == ["csi-vol-1--1", "csi-vol-1--1--2", "csi-vol-1--1--3", "csi-vol-1--1--2"]
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../../etc/x", "..", "/etc/passwd", "-rf", "a\0b", "x" * 400, "lost+found", ""]
+)
+def test_hostile_names_stay_inside(backup_set: BackupSet, path: str, name: str) -> None:
+    hostile = Volume(name, name, ImageSpec("rbd", "", name), Identity(samples.FSID, 1, "", name or "1"))
+    made = create(backup_set, hostile)
+    assert os.path.realpath(made.path).startswith(path + os.sep)
+    assert len(backup_set.key(made).split(os.sep)) == 3
+    found = backup_set.scan().find(made.identity)
+    assert found is not None
+    assert found.path == made.path
+
+
+@pytest.mark.parametrize("identity", [None, Identity("other", 3, "tenant", "1")])
+def test_a_volume_of_another_cluster_is_refused(
+    backup_set: BackupSet, path: str, identity: Identity | None
+) -> None:
+    with pytest.raises(ArchiveError, match="cannot be kept in"):
+        create(backup_set, dataclasses.replace(samples.VOLUME, identity=identity))
+    assert backup_set.scan().volumes == ()
+    assert sorted(os.listdir(path)) == [".lock", "backup-set.json"]
+
+
+def test_two_directories_of_one_volume_are_refused(backup_set: BackupSet, path: str) -> None:
+    made = create(backup_set)
+    shutil.copytree(made.path, made.path + "-copy")
+    with pytest.raises(ArchiveError, match="more than one directory") as caught:
+        backup_set.scan().find(samples.IDENTITY)
+    assert len(caught.value.details["paths"]) == 2
+
+
+def test_where_a_directory_cannot_be_identified_no_second_chain_begins(backup_set: BackupSet) -> None:
+    good, damaged = create(backup_set), create(backup_set, volume("2"))
+    samples.flip(os.path.join(damaged.path, "volume.json"), 60)
+    scan = backup_set.scan()
+    found = scan.find(samples.IDENTITY)
+    assert found is not None
+    assert found.path == good.path
+    assert [problem.file for problem in scan.problems] == [backup_set.key(damaged)]
+    for identity in (damaged.identity, dataclasses.replace(samples.IDENTITY, image_id="new")):
+        with pytest.raises(ArchiveError, match="no second chain was begun"):
+            scan.find(identity)
+
+
+def test_archives_without_volume_json_are_a_problem(backup_set: BackupSet) -> None:
+    made = create(backup_set)
+    samples.publish(made.path, 1)
+    os.unlink(os.path.join(made.path, "volume.json"))
+    assert "has no volume.json" in backup_set.scan().problems[0].message
+    with pytest.raises(ArchiveError, match="holds files but no"):
+        create(backup_set)
+
+
+def test_an_interrupted_creation_is_no_problem(backup_set: BackupSet) -> None:
+    made = create(backup_set)
+    os.rename(
+        os.path.join(made.path, "volume.json"), os.path.join(made.path, ".tmp-1-0123456789abcdef-volume.json")
+    )
+    assert backup_set.scan() == type(backup_set.scan())((), ())
+    assert create(backup_set).path == made.path
+
+
+def test_a_link_is_not_followed(backup_set: BackupSet, path: str, tmp_path: pathlib.Path) -> None:
+    made = create(backup_set)
+    os.rename(made.path, tmp_path / "other disk")
+    os.symlink(tmp_path / "other disk", made.path)
+    scan = backup_set.scan()
+    assert scan.volumes == ()
+    assert "is a symbolic link" in scan.problems[0].message
+    with pytest.raises(ArchiveError):
+        scan.find(samples.IDENTITY)
+
+
+def test_a_link_to_a_disk_that_is_not_mounted_is_a_problem_too(backup_set: BackupSet, path: str) -> None:
+    os.symlink("/nowhere", os.path.join(path, "shop"))
+    assert "is a symbolic link" in backup_set.scan().problems[0].message
+
+
+def test_what_a_file_system_brings_along_is_no_problem(backup_set: BackupSet, path: str) -> None:
+    for name in ("lost+found", ".snapshot", "notes/empty"):
+        os.makedirs(os.path.join(path, name))
+    pathlib.Path(path, "notes", "README").write_text("mine")
+    assert backup_set.scan().problems == ()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+@pytest.mark.parametrize("call", ["scandir", "open"])
+def test_what_cannot_be_read_is_not_taken_for_absent(
+    backup_set: BackupSet, monkeypatch: pytest.MonkeyPatch, number: int, call: str
+) -> None:
+    # fault injection: the call fails for one volume
+    made = create(backup_set)
+    real = getattr(os, call)
+
+    def fail(path: t.Any, *args: t.Any, **options: t.Any) -> t.Any:
+        if path in (os.path.dirname(made.path), os.path.join(made.path, "volume.json")):
+            raise OSError(number, os.strerror(number))
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(ArchiveError) as caught:
+        backup_set.scan()
+    assert caught.value.details["kind"] == "unreadable"

@@ -1,0 +1,68 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a command failed: its words, and whether they say that something does not exist. All samples are of Ceph 16.2."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import failures
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError, NotFound
+
+NO_KEYRING = (
+    "2026-11-23T07:40:33.870+0000 7fab0801f380 -1 auth: unable to find a keyring on /x: (2) No such file or directory\n"
+    "rbd: couldn't connect to the cluster!\n"
+)
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        "rbd: error opening image nope: (2) No such file or directory\n",
+        "rbd: error opening pool 'nopool': (2) No such file or directory\n",
+        "rbd: namespace 'nons' does not exist.\n",
+        "rbd: failed to remove snapshot: (2) No such file or directory\n",
+        "\rRemoving snap: 0% complete...failed.\nrbd: failed to remove snapshot: (2) No such file or directory\n",
+        "error setting snapshot context: (2) No such file or directory\n",
+        "\rExporting image: 0% complete...failed.\nrbd: export-diff error: (2) No such file or directory\n",
+    ],
+)
+def test_ceph_says_that_it_does_not_exist(stderr: str) -> None:
+    assert type(failures.ended("rbd", 2, stderr)) is NotFound
+
+
+@pytest.mark.parametrize(
+    ("rc", "stderr"),
+    [
+        (2, NO_KEYRING),
+        (2, ""),
+        (2, "python3: can't open file 'x': [Errno 2] No such file or directory\n"),
+        (1, "global_init: unable to open config file from search list /nonexistent\n"),
+        (110, "rbd: couldn't connect to the cluster!\n"),
+        (-9, "rbd: error opening image nope: (2) No such file or directory\n"),
+        (17, "rbd: failed to create snapshot: (17) File exists\n"),
+    ],
+)
+def test_what_was_not_reached_is_not_missing(rc: int, stderr: str) -> None:
+    assert type(failures.ended("rbd", rc, stderr)) is CephError
+
+
+def test_the_words_of_the_command_without_its_progress() -> None:
+    stderr = (
+        "\rRemoving image: 1% complete...\rRemoving image: 2% complete...failed.\n"
+        "rbd: image has watchers - not removing\n"
+    )
+    error = failures.ended("rbd", 16, stderr)
+    assert error.message == "rbd ended with exit code 16: rbd: image has watchers - not removing"
+    assert error.details == {"rc": 16, "stderr": "rbd: image has watchers - not removing"}
+
+
+def test_a_signal_is_called_a_signal() -> None:
+    assert failures.ended("rbd", -9, "").message == "rbd was killed by signal 9: without a word"
+
+
+def test_long_words_keep_their_end() -> None:
+    said = failures.words("x" * 5000 + "\nthe reason\n")
+    assert said.endswith("the reason")
+    assert len(said) == 1200

@@ -1,0 +1,76 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A volume in memory on which plans are carried out step by step, as the actions do on a real one."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive, Snapshot
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import snapshot_name
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import (
+    Export,
+    Holdings,
+    state_of,
+    whole_states,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.consolidation import ConsolidationPlan
+
+IMAGE = "10226b8b4567"
+
+
+def no_parent(snapshot: Snapshot) -> bool:
+    """No snapshot of the simulated image is a clone's."""
+    return False
+
+
+def archive_of(export: Export) -> Archive:
+    """The archive that *export* makes."""
+    base = state_of(export.base) if export.base else None
+    name = f"{export.to.name}.from-{export.base.name}.diff" if export.base else f"{export.to.name}.full"
+    return Archive(name, state_of(export.to), base, IMAGE, 1, "", 1, "")
+
+
+@dataclasses.dataclass
+class SimulatedVolume:
+    """Snapshots in Ceph, archives on disk and the list of retired snapshots of one volume."""
+
+    snapshots: list[Snapshot] = dataclasses.field(default_factory=list)
+    archives: list[Archive] = dataclasses.field(default_factory=list)
+    retired: set[int] = dataclasses.field(default_factory=set)
+    next_id: int = 1
+
+    def holdings(self) -> Holdings:
+        return Holdings("gfs", IMAGE, tuple(self.snapshots), tuple(self.archives), frozenset(self.retired))
+
+    def snapshot(self, time: dt.datetime, size: int = 1 << 20) -> None:
+        self.snapshots.append(Snapshot(self.next_id, snapshot_name("gfs", time), size))
+        self.next_id += 1
+
+    def restorable(self) -> set[str]:
+        return {state.snapshot for state in whole_states(IMAGE, self.archives)}
+
+    def export(self, export: Export) -> None:
+        known = {snapshot.id for snapshot in self.snapshots}
+        assert export.to.id in known - self.retired
+        assert export.base is None or export.base.id in known - self.retired
+        if export.base:
+            assert export.base.id < export.to.id
+            assert state_of(export.base) in whole_states(IMAGE, self.archives), "a diff was made on sand"
+        self.archives = [archive for archive in self.archives if archive.file != archive_of(export).file]
+        self.archives.append(archive_of(export))
+
+    def steps(self, plan: ConsolidationPlan) -> list:
+        """The steps of a consolidation in the order that data safety demands, each to be called once."""
+        steps = [lambda e=export: self.export(e) for export in plan.exports]
+        if plan.remove_snapshots:
+            steps.append(lambda: self.retired.update(snapshot.id for snapshot in plan.remove_snapshots))
+        steps += [lambda a=archive: self.archives.remove(a) for archive in plan.remove_archives]
+        steps += [lambda s=snapshot: self._remove(s) for snapshot in plan.remove_snapshots]
+        return steps
+
+    def _remove(self, snapshot: Snapshot) -> None:
+        self.snapshots.remove(snapshot)
+        self.retired.discard(snapshot.id)
