@@ -99,7 +99,8 @@ def test_the_roles_do_for_two_clusters_what_limit_and_tags_say(played: Demo, tmp
     inventory["rbd_backup"]["hosts"]["second"] = {"rbd_backup_snapshot_prefix": "second"}
     both = tmp_path / "inventory.json"
     both.write_text(json.dumps(inventory), encoding="utf-8")
-    demo, demo.inventory = played, both
+    demo = played
+    demo.inventory = both
     try:
         first = demo.play("rbd_backup.gfs.backup", "--limit", "lab")
         assert "second" not in first.output.rpartition("PLAY RECAP")[2]

@@ -61,7 +61,7 @@ def _shortest(archives: list[Archive], snapshot: str, snapshot_id: int | None) -
     heapq.heapify(waiting)
     done: set[str] = set()
     while waiting:
-        _, path = heapq.heappop(waiting)
+        _cost_of_it, path = heapq.heappop(waiting)
         base = path[0].base
         if base is None:
             return path

@@ -22,7 +22,6 @@ import json
 import os
 import select
 import struct
-import sys
 import time
 import typing as t
 
@@ -247,7 +246,7 @@ def main(argv: t.Sequence[str], read_frame: t.Callable[[], bytes]) -> None:
     try:
         tell(memoryview(line(request["token"], {"end": end})), request["stall"])
     except Over:
-        sys.exit(1)
+        raise SystemExit(1) from None
     if unread:
         drain()
 

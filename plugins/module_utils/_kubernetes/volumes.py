@@ -69,7 +69,7 @@ def parse_handle(handle: str) -> Handle:
         raise ValueError("it does not begin with 0001- and a length")
     end = 10 + int(handle[5:9], 16)
     rest = re.fullmatch(r"-([0-9a-fA-F]{16})-(.{36})", handle[end:])
-    if len(handle) < end or rest is None or not _UUID.fullmatch(rest[2]):
+    if rest is None or not _UUID.fullmatch(rest[2]):
         raise ValueError("a cluster id of the length it gives is not followed by a pool id and a uuid")
     return Handle(handle[10:end], int(rest[1], 16), rest[2])
 

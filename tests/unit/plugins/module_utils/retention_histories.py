@@ -95,7 +95,7 @@ def random_case(rng: random.Random) -> Case:
         now = rng.choice(times)  # what is later is future-dated
     if rng.random() < 0.15:
         ahead = (1, 299, 300, 301, 4000, 90_000, 3_000_000, 500_000_000)
-        times += [now + dt.timedelta(seconds=rng.choice(ahead)) for _ in range(rng.randint(1, 3))]
+        times += [now + dt.timedelta(seconds=rng.choice(ahead)) for _again in range(rng.randint(1, 3))]
     points = [_point(time) for time in sorted(set(times))]
     if rng.random() < 0.35:
         points = _mark(rng, points, condition=rng.choice(("bad", "bad", "unknown")))
@@ -132,7 +132,7 @@ def random_runs(rng: random.Random, case: Case) -> list[dt.datetime]:
         runs = [begin + n * DAY for n in range(40)]
     else:
         count = rng.randint(5, 30) if kind == "now and then" else rng.randint(1, 3)
-        runs = [first + dt.timedelta(seconds=rng.randrange(span * 86_400)) for _ in range(count)]
+        runs = [first + dt.timedelta(seconds=rng.randrange(span * 86_400)) for _again in range(count)]
     return sorted(run for run in runs if run <= case.now)
 
 
@@ -150,7 +150,7 @@ def _times(rng: random.Random, policy: Policy) -> t.Iterator[dt.datetime]:
     while day <= end:
         style, usual = rng.choice(STYLES), rng.randrange(86_400)
         weekday = rng.randrange(7)
-        for _ in range(rng.randint(1, 45)):
+        for _again in range(rng.randint(1, 45)):
             for second in _seconds(rng, style, usual, day, weekday, policy):
                 if style == "night":  # elapsed time, so that an hour that clocks show twice is met twice
                     yield _instant(day, 0, policy) + dt.timedelta(seconds=second)
@@ -164,11 +164,13 @@ def _seconds(
 ) -> t.Sequence[int]:
     """Return the seconds of the local *day* at which snapshots are taken."""
     if style == "busy":
-        return [rng.randrange(86_400) for _ in range(rng.randint(1, 4))]
+        return [rng.randrange(86_400) for _again in range(rng.randint(1, 4))]
     if style == "midnight":
         return rng.sample(MIDNIGHTS, rng.randint(0, 3))
     if style == "night":
-        return [rng.choice((rng.randrange(60), rng.randrange(4 * 3600))) for _ in range(rng.randint(0, 3))]
+        return [
+            rng.choice((rng.randrange(60), rng.randrange(4 * 3600))) for _again in range(rng.randint(0, 3))
+        ]
     taken = {
         "daily": True,
         "sparse": rng.random() < 0.3,
@@ -201,7 +203,7 @@ def _arrivals(
 ) -> dict[str, dt.datetime]:
     """Say when each point came to be: at its time, or earlier where the clock was ahead."""
     share = rng.choice((0.0, 0.0, 0.0, 0.05))
-    early = [dt.timedelta(seconds=rng.choice((100, 1000, 100_000, 8_000_000))) for _ in points]
+    early = [dt.timedelta(seconds=rng.choice((100, 1000, 100_000, 8_000_000))) for _again in points]
     return {
         p.name: min(p.time - ahead if rng.random() < share else p.time, now)
         for p, ahead in zip(points, early)

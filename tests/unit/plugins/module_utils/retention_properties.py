@@ -109,7 +109,7 @@ def interruptible(new_rule: NewRule, case: Case, rng: random.Random) -> None:
     """A removal that stopped half-way ends in the same set."""
     decision = new_rule()(case.points, case.policy, case.now)
     left = removed(decision)
-    for _ in range(4):
+    for _again in range(4):
         there = only(case.points, kept(decision) | left)
         assert kept(new_rule()(there, case.policy, case.now)) == kept(decision)
         left = set(rng.sample(sorted(left), rng.randint(0, len(left))))
@@ -119,7 +119,7 @@ def monotone(new_rule: NewRule, case: Case, rng: random.Random) -> None:
     """What is removed once would not have been kept at any later time."""
     first = min(case.arrivals.values())
     span = int((case.now - first).total_seconds()) + 1
-    times = sorted(first + dt.timedelta(seconds=rng.randrange(span)) for _ in range(3))
+    times = sorted(first + dt.timedelta(seconds=rng.randrange(span)) for _again in range(3))
     gone: set[str] = set()
     for time in (*times, case.now, case.now + rng.choice((1, 30, 3000)) * DAY):
         there = case.seen_at(time)

@@ -25,7 +25,7 @@ def killed_before_call(number: int, work: t.Callable[[], object]) -> bool:
     child = os.fork()
     if not child:
         _run_child(number, work)
-    _, status = os.waitpid(child, 0)
+    _pid, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
         return True
     assert status == 0, f"the child failed with status {status}: see its traceback on stderr"

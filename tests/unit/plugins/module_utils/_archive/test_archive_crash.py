@@ -173,7 +173,7 @@ def test_making_a_set_and_a_volume(steps: Steps) -> None:
         path = str(folder / "prod")
 
         def work(path: str = path) -> VolumeDirectory:
-            backup_set, _ = BackupSet.init(path, samples.FSID, samples.PREFIX, "Europe/Berlin")
+            backup_set, _changed = BackupSet.init(path, samples.FSID, samples.PREFIX, "Europe/Berlin")
             found = backup_set.scan().find(samples.IDENTITY)
             return found or backup_set.create(samples.VOLUME, describe(samples.VOLUME, samples.INFO, {}))
 

@@ -92,7 +92,7 @@ def test_replacing_an_archive_on_a_full_disk_leaves_the_old_one(disk: pathlib.Pa
 def test_records_on_a_full_disk_keep_what_they_held(disk: pathlib.Path) -> None:
     before, after = Proof(), Proof()
     before.retire("gfs-20261101T170000Z", 101, samples.NOON)
-    backup_set, _ = BackupSet.init(str(disk / "prod"), samples.FSID, "gfs", "UTC")
+    backup_set, _changed = BackupSet.init(str(disk / "prod"), samples.FSID, "gfs", "UTC")
     save_proof(str(disk), before)
     fill(disk, 0)
     with pytest.raises(ArchiveError, match="The proofs recorded before were left untouched"):

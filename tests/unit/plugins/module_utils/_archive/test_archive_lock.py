@@ -166,7 +166,7 @@ def test_threads_exclude_each_other(tmp_path: pathlib.Path) -> None:
             except LockedError:
                 pass
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
+    threads = [threading.Thread(target=work) for _number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -216,7 +216,7 @@ def test_a_directory_that_is_not_there(tmp_path: pathlib.Path) -> None:
 def test_no_descriptor_is_left_behind(tmp_path: pathlib.Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with other_process(VolumeLock(str(tmp_path)).__enter__):
-        for _ in range(3):
+        for _number in range(3):
             with pytest.raises(LockedError), VolumeLock(str(tmp_path)):
                 pass
     with VolumeLock(str(tmp_path)):

@@ -181,7 +181,7 @@ def test_flipped_bits_anywhere_in_a_json_file_are_noticed(
     good = path.read_bytes()
     content = read_json(str(path))
     for position in range(len(good)):
-        for bit in {0, position % 8}:
+        for bit in sorted({0, position % 8}):
             damaged = bytearray(good)
             damaged[position] ^= 1 << bit
             path.write_bytes(damaged)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import failures
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError, NotFound
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import NotFound
 
 NO_KEYRING = (
     "2026-11-23T07:40:33.870+0000 7fab0801f380 -1 auth: unable to find a keyring on /x: (2) No such file or directory\n"
@@ -29,7 +29,7 @@ NO_KEYRING = (
     ],
 )
 def test_ceph_says_that_it_does_not_exist(stderr: str) -> None:
-    assert type(failures.ended("rbd", 2, stderr)) is NotFound
+    assert isinstance(failures.ended("rbd", 2, stderr), NotFound)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_ceph_says_that_it_does_not_exist(stderr: str) -> None:
     ],
 )
 def test_what_was_not_reached_is_not_missing(rc: int, stderr: str) -> None:
-    assert type(failures.ended("rbd", rc, stderr)) is CephError
+    assert not isinstance(failures.ended("rbd", rc, stderr), NotFound)
 
 
 def test_the_words_of_the_command_without_its_progress() -> None:

@@ -208,7 +208,7 @@ def test_a_failure_after_all_input_was_taken_is_a_failure() -> None:
 
 def test_nothing_stays_open() -> None:
     before = len(os.listdir("/proc/self/fd"))
-    for _ in range(5):
+    for _again in range(5):
         with LocalRunner().open_output(sh("yes"), FOREVER) as stream:
             stream.read()
         with LocalRunner().open_input(sh("exec cat"), FOREVER) as target:

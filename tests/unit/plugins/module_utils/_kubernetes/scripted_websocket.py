@@ -62,9 +62,9 @@ class Connection:
         """Send *data* on a channel."""
         self.frame(FIN | BINARY, bytes((channel,)) + data)
 
-    def end(self, status: t.Any = SUCCESS) -> None:
+    def end(self, status: t.Any = None) -> None:
         """Send the status and close, as a command that has ended."""
-        self.say(3, json.dumps(status).encode())
+        self.say(3, json.dumps(status or SUCCESS).encode())
         self.frame(FIN | CLOSE, struct.pack(">H", 1000))
 
     def read_frame(self) -> tuple[int, bytes]:
@@ -78,7 +78,9 @@ class Connection:
             length = struct.unpack(">Q", self._read(8))[0]
         mask = self._read(4)
         payload = self._read(length)
-        return first & 0x0F, bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+        masks = (mask * (length // 4 + 1))[:length]
+        plain = int.from_bytes(payload, "big") ^ int.from_bytes(masks, "big")
+        return first & 0x0F, plain.to_bytes(length, "big")
 
     def _read(self, size: int) -> bytes:
         data = b""

@@ -76,6 +76,10 @@ def test_host_and_token_are_enough() -> None:
 def test_host_and_token_go_before_a_kubeconfig() -> None:
     given = login_of(host="https://api.example.com", api_key="other", kubeconfig=kubeconfig())
     assert given == ("https://api.example.com", "Bearer other")
+    assert (
+        login_of(host="https://api.example.com", api_key=SECRET, kubeconfig="/no/such/file")[1]
+        == f"Bearer {SECRET}"
+    )
 
 
 def test_host_and_password_are_enough() -> None:
@@ -106,6 +110,9 @@ def test_single_values_override_the_kubeconfig(tmp_path: pathlib.Path) -> None:
         "https://one.example.com:6443",
         "Bearer other",
     )
+    # The kubeconfig's hook would put the kubeconfig's token back.
+    options = AuthOptions(kubeconfig=kubeconfig(), api_key="other")
+    assert load_configuration(options).refresh_api_key_hook is None
 
 
 def test_the_default_kubeconfig_comes_last(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,6 +156,7 @@ def test_a_host_with_a_client_certificate_needs_no_kubeconfig(tmp_path: pathlib.
         (f"just a text {SECRET}", {}, "not that of a kubeconfig"),
         ({"users": [{"user": {"token": SECRET}}]}, {}, "cannot be used"),
         ({**kubeconfig(), "clusters": [{"name": "one"}]}, {}, "Expected key cluster"),
+        ({**kubeconfig(), "users": [{"name": "me", "token": SECRET}]}, {}, "Expected key user"),
         (kubeconfig(), {"context": "third"}, "context 'third'"),
     ],
 )

@@ -244,16 +244,16 @@ def test_what_is_sent_arrives_on_stdin() -> None:
 
 
 def test_a_ping_while_sending_is_answered_between_two_frames() -> None:
-    size = 4 << 20
+    size = 16 << 20
     sent = threading.Event()
     digest = hashlib.sha256()
     pongs: list[bytes] = []
 
     def script(connection: Connection) -> None:
         connection.say(1, b"early")
-        connection.frame(FIN | PING, b"there?")
-        # The client has filled every buffer before its first frame is read.
+        # By then the client has filled every buffer and stands in the middle of a frame.
         sent.wait(0.5)
+        connection.frame(FIN | PING, b"there?")
         count = 0
         while count < size or not pongs:
             opcode, payload = connection.read_frame()
