@@ -80,6 +80,10 @@ backup_set:
   returned: success, or when only volumes failed
   type: str
   sample: /srv/backup/production
+initialised:
+  description: Whether the backup set was made, or would be in check mode.
+  returned: success, or when only volumes failed
+  type: bool
 archives:
   description: The archives that were written, or would be in check mode.
   returned: success, or when only volumes failed

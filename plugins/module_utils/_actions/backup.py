@@ -78,6 +78,7 @@ def run(environment: Environment) -> Outcome:
         changed=initialised or bool(archives),
         values={
             "backup_set": set_path(options),
+            "initialised": initialised,
             "archives": archives,
             "unchanged": sum(len(item.plan.present) for item in done),
             "stream_bytes": sum(item.archive.stream_bytes for item in written),

@@ -73,7 +73,9 @@ def frame(data: bytes) -> bytes:
 def _source(module: types.ModuleType) -> str:
     # By the loader: inside the zip that Ansible makes of a module there is no file to read.
     loader = t.cast(t.Any, module.__spec__).loader
-    return str(loader.get_source(module.__name__))
+    source: str | bytes = loader.get_source(module.__name__)
+    # Ansible's own loader of collections returns bytes.
+    return source.decode("utf-8") if isinstance(source, bytes) else source
 
 
 class FarCommand:

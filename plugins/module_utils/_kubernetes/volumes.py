@@ -136,7 +136,7 @@ def _locate_static(handle: str, attributes: Object, known: t.Mapping[str, t.Coll
 def _locate_dynamic(handle: str, attributes: Object) -> Location:
     """ceph-csi, buildCreateVolumeResponse: imageName, pool and radosNamespace are written into the volume.
 
-    Releases before 2.1 wrote no imageName: there the name is the prefix and the uuid of the handle.
+    Old releases wrote no imageName: there the name is the prefix and the uuid of the handle.
     """
     image = attributes.get("imageName")
     try:

@@ -69,7 +69,7 @@ def test_threads(threads: int) -> None:
 
 
 @pytest.mark.parametrize(("compression", "program"), [("zstd", "zstd"), ("gzip", "gzip")])
-@pytest.mark.parametrize("data", [b"", b"text " * 100_000, NOISE])
+@pytest.mark.parametrize("data", [b"", b"text " * 100_000, NOISE], ids=["empty", "text", "noise"])
 def test_the_ordinary_tools_agree(compression: str, program: str, data: bytes) -> None:
     stored = compress([data], compression)
     there = subprocess.run([program, "-dc"], input=stored, stdout=subprocess.PIPE, check=True)
@@ -79,7 +79,7 @@ def test_the_ordinary_tools_agree(compression: str, program: str, data: bytes) -
 
 
 @pytest.mark.parametrize("compression", ["zstd", "gzip"])
-@pytest.mark.parametrize("data", [b"", b"text " * 50_000, NOISE[:200_000]])
+@pytest.mark.parametrize("data", [b"", b"text " * 50_000, NOISE[:200_000]], ids=["empty", "text", "noise"])
 def test_several_frames_are_one_stream(compression: str, data: bytes) -> None:
     assert (
         decompress(compress([data], compression) + compress([b"more"], compression), compression)
@@ -98,7 +98,9 @@ def test_every_cut_is_noticed(compression: str) -> None:
 
 @pytest.mark.parametrize("compression", ["zstd", "gzip"])
 @pytest.mark.parametrize(
-    "garbage", [b"\0", b"e", b"\x28", b"\x28\xb5\x2f", b"\x1f\x8b", b"garbage!", bytes(4096)]
+    "garbage",
+    [b"\0", b"e", b"\x28", b"\x28\xb5\x2f", b"\x1f\x8b", b"garbage!", bytes(4096)],
+    ids=lambda data: data[:8].hex(),
 )
 def test_garbage_behind_the_end_is_noticed(compression: str, garbage: bytes) -> None:
     with pytest.raises(ArchiveError, match="damaged"):
@@ -148,6 +150,7 @@ def test_a_window_beyond_all_reason_is_refused() -> None:
         ("zstd", zstandard.ZstdCompressor(level=3).compress(bytes(256 << 20))),
         ("gzip", gzip.compress(bytes(64 << 20), 9)),
     ],
+    ids=["zstd", "gzip"],
 )
 def test_memory_does_not_follow_what_a_few_bytes_turn_into(compression: str, stored: bytes) -> None:
     total = 0

@@ -1,7 +1,8 @@
 # Copyright (c) 2026, rbd_backup.gfs contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a command failed: its words, and whether they say that something does not exist. All samples are of Ceph 16.2."""
+"""How a command failed: its words, and whether they say that something does not exist. Samples are of Ceph 16.2,
+save the one that says otherwise."""
 
 from __future__ import annotations
 
@@ -36,6 +37,7 @@ def test_ceph_says_that_it_does_not_exist(stderr: str) -> None:
     ("rc", "stderr"),
     [
         (2, NO_KEYRING),
+        (2, "rbd: made-up words: (2) No such file or directory\nrbd: couldn't connect to the cluster!\n"),
         (2, ""),
         (2, "python3: can't open file 'x': [Errno 2] No such file or directory\n"),
         (1, "global_init: unable to open config file from search list /nonexistent\n"),

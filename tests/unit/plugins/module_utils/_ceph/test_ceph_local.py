@@ -162,14 +162,18 @@ def test_empty_input_is_input() -> None:
 
 
 def test_the_last_byte_comes_with_finish_only(tmp_path: pathlib.Path) -> None:
-    done = tmp_path / "done"
-    pid = tmp_path / "pid"
-    program = 'echo $$ >"$1"; head -c 5 >/dev/null; touch "$2"'
-    with LocalRunner().open_input(sh(program, str(pid), str(done)), FOREVER) as stream:
+    seen = tmp_path / "seen"
+    program = (
+        "import os, select, sys; data = os.read(0, 4)\n"
+        "more = select.select([0], [], [], 1.0)[0]\n"
+        "open(sys.argv[1], 'w').write(f'{data} {len(more)}\\n')\n"
+        "data = os.read(0, 4); sys.exit(data != b'5')\n"
+    )
+    with LocalRunner().open_input([*python(program), str(seen)], FOREVER) as stream:
         stream.write(b"12345")
-        eventually(lambda: written(pid))
-    assert not alive(pid)
-    assert not done.exists()
+        eventually(lambda: written(seen))
+        assert seen.read_text() == "b'1234' 0\n"
+        assert stream.finish().bytes == 5
 
 
 def test_leaving_an_input_kills_the_command_before_it_sees_the_end(tmp_path: pathlib.Path) -> None:

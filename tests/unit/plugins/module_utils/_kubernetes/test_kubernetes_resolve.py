@@ -171,6 +171,19 @@ def test_every_list_is_read_once(recorded: Recorded) -> None:
     assert result.requests == 2 * 4 + 2
 
 
+def test_a_thousand_claims_in_twenty_namespaces_cost_few_requests(recorded: Recorded) -> None:
+    namespaces = [f"n{number}" for number in range(20)]
+    names = [f"c{number}" for number in range(50)]
+    for namespace in namespaces:
+        recorded.deployment("web", mounting(*names), namespace)
+        recorded.put("pods", {"metadata": meta("web-1-a", namespace), "spec": mounting(*names)})
+        for name in names:
+            recorded.claim(name, namespace)
+    result = recorded.resolve(*(named("web", namespace=namespace) for namespace in namespaces))
+    assert len(result.volumes) == 1000
+    assert result.requests == 20 * 5 + 2
+
+
 def test_claims_of_pods_that_the_template_no_longer_names(recorded: Recorded) -> None:
     recorded.deployment("web", mounting("new"))
     recorded.put("replicasets", {"metadata": meta("web-1", owner=("Deployment", "web")), "spec": {}})
