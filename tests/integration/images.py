@@ -46,10 +46,13 @@ class Images:
         self.rbd(spec, "create", "--size", f"{size}B", *options)
         return spec
 
-    def clone(self, parent: ImageSpec, snapshot: str) -> ImageSpec:
+    def clone(
+        self, parent: ImageSpec, snapshot: str, features: str = "layering,exclusive-lock,deep-flatten"
+    ) -> ImageSpec:
         """Clone an image from a snapshot, which need not be protected (clone format 2)."""
         spec = self.name(parent.pool, parent.rados_namespace)
-        self._run("clone", "--rbd-default-clone-format", "2", f"{parent}@{snapshot}", str(spec))
+        options = ("--rbd-default-clone-format", "2", "--image-feature", features)
+        self._run("clone", *options, f"{parent}@{snapshot}", str(spec))
         return spec
 
     def change(self, spec: ImageSpec, *operations: t.Sequence[t.Any]) -> None:

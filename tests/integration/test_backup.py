@@ -9,6 +9,8 @@ import json
 import os
 import signal
 
+import pytest
+
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import archiving
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
@@ -177,14 +179,19 @@ def test_a_resized_image_and_one_in_a_rados_namespace(modules: Modules, images: 
     history.all_equal(images, modules, spec, kinds)
 
 
-def test_a_clone_is_whole_without_its_parent(modules: Modules, images: Images) -> None:
+@pytest.mark.parametrize(
+    ("features", "fulls"), [("layering", 3), ("layering,exclusive-lock,deep-flatten", 2)]
+)
+def test_a_clone_is_whole_without_its_parent(
+    modules: Modules, images: Images, features: str, fulls: int
+) -> None:
+    """Without deep-flatten the snapshots of a flattened image keep their parent: the first diff after it is a full."""
     parent = images.create(history.SIZE)
     images.change(parent, ("write", 0, 6 * MIB, 1))
     images.rbd(parent, "snap", "create", "--snap", "origin")
-    spec = images.clone(parent, "origin")
+    spec = images.clone(parent, "origin", features)
     history.live(images, modules, spec, range(2))
     images.change(spec, ("flatten",))
     history.live(images, modules, spec, range(2, 4))
     history.all_equal(images, modules, spec, [name(number) for number in range(4)])
-    fulls = [file for file in history.archives(modules) if ".full" in file]
-    assert len(fulls) == 3  # the two with a parent, and the first after it was flattened
+    assert len([file for file in history.archives(modules) if ".full" in file]) == fulls

@@ -44,8 +44,7 @@ def run(environment: Environment) -> Outcome:
     ceph = environment.ceph()
     _refuse_existing(ceph, target)
     clock = time.monotonic()
-    for archive in choice.chain:
-        verify_archive(choice.directory.path, archive)
+    _prove(choice)
     digest = None
     if not environment.check_mode:
         digest = _Restore(ceph, choice, target, options["target"]["data_pool"]).run()
@@ -166,6 +165,16 @@ def _refuse_existing(ceph: RbdClient, target: ImageSpec) -> None:
         f"The image {target} exists, and a restore never writes into what somebody may use. Nothing was touched. "
         "Choose another name, or remove that image first."
     )
+
+
+def _prove(choice: Choice) -> None:
+    """Read every archive of the chain from disk, to its last byte."""
+    for archive in choice.chain:
+        try:
+            verify_archive(choice.directory.path, archive)
+        except ArchiveError as error:
+            error.message += " No image was created."
+            raise
 
 
 def _recorded_digest(choice: Choice) -> str | None:
