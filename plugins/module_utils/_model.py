@@ -57,12 +57,16 @@ class Snapshot:
 
 @dataclasses.dataclass(frozen=True)
 class ImageInfo:
-    """What ``rbd info`` says of an image. Sizes in bytes."""
+    """What ``rbd info`` says of an image. Sizes in bytes; ``snapshot_count`` counts those of all kinds.
+
+    It is 0 where this ``rbd`` does not tell.
+    """
 
     id: str
     size: int
     object_size: int
     features: tuple[str, ...]
+    snapshot_count: int = 0
     parent: str | None = None
     data_pool: str | None = None
     stripe_unit: int | None = None

@@ -63,6 +63,7 @@ class Demo:
         last = dt.datetime.now(ZONE).date() - dt.timedelta(days=1)
         self.dates = [last - dt.timedelta(days=days) for days in range(weeks * 7 - 1, -1, -1)]
         self.images: dict[str, str] = {}
+        self.environment: dict[str, str] = {}
 
     def say(self, text: str) -> None:
         """Tell the spectator what comes."""
@@ -70,9 +71,10 @@ class Demo:
 
     def prepare(self) -> None:
         """Make the workloads, their volumes, the inventory and an empty backup root."""
-        self.say("Workloads in Kubernetes, and an inventory that names them")
         self.clean_up()
         self.root.mkdir(parents=True)
+        self.install()
+        self.say("Workloads in Kubernetes, and an inventory that names them")
         _kubectl("apply", "-f", str(HERE / "workloads.yaml"))
         for namespace, claims in CLAIMS.items():
             _command(sys.executable, str(LAB / "provision.py"), namespace, *claims)
@@ -85,6 +87,20 @@ class Demo:
                     self.images[f"{claim['namespace']}/{claim['name']}"] = image
         self.write_inventory(WORKLOADS)
         print(self.inventory.read_text(encoding="utf-8"))
+
+    def install(self) -> None:
+        """Build the collection and install it into an empty path, from which everything is run."""
+        self.say("The collection, built and installed")
+        built, installed = self.directory / "built", self.directory / "collections"
+        command = ["ansible-galaxy", "collection"]
+        stage = os.path.join(
+            os.environ["ANSIBLE_COLLECTIONS_PATH"], "ansible_collections", "rbd_backup", "gfs"
+        )
+        _command(*command, "build", stage, "--output-path", str(built))
+        (archive,) = built.iterdir()
+        _command(*command, "install", str(archive), "--collections-path", str(installed), "--offline")
+        self.environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(installed)}
+        print(f"{archive.name}, installed in {installed}")
 
     def write_inventory(self, workloads: list[dict[str, t.Any]]) -> None:
         """Write the inventory of a cluster called ``lab`` that backs *workloads* up."""
@@ -116,7 +132,7 @@ class Demo:
             command += ["--extra-vars", json.dumps(variables)]
         print(f"$ {' '.join(command)}", flush=True)
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment
         ) as process:
             assert process.stdout is not None
             lines = []

@@ -81,6 +81,9 @@ osd_memory_target = $((1 << 30))
 bluestore_block_size = $(numfmt --from=iec "$OSD_SIZE")
 [mon]
 keyring = $CEPH_DIR/mon.keyring
+# a snapshot taken or removed is a change of the OSD map, which a monitor else makes at most once a second
+paxos_propose_interval = 0.05
+paxos_min_wait = 0.02
 [mgr]
 keyring = $CEPH_DIR/mgr/keyring
 [osd]

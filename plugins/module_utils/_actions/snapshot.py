@@ -115,9 +115,9 @@ class _Creator:
         self._max_snapshots = environment.options["max_snapshots"]
 
     def __call__(self, volume: Volume) -> _Done:
-        prove_identity(volume, self._ceph)
-        everything = self._ceph.snapshots(volume.spec)
-        ours = {s.name: time for s in everything for time in [snapshot_time(self._prefix, s.name)] if time}
+        _identity, info = prove_identity(volume, self._ceph)
+        listed = self._ceph.snapshots(volume.spec)
+        ours = {s.name: time for s in listed for time in [snapshot_time(self._prefix, s.name)] if time}
         if ours:
             newest = max(ours, key=ours.__getitem__)
             age = (self._time - ours[newest]).total_seconds()
@@ -128,7 +128,7 @@ class _Creator:
                     f"Volume {volume} already has snapshot {newest}, which is not older than {self.name}: snapshots "
                     "are taken in the order of their times. No snapshot was taken of it. Is the clock right?"
                 )
-        warning = self._check_room(volume, len(everything), len(ours))
+        warning = self._check_room(volume, max(info.snapshot_count, len(listed)), len(ours))
         if not self._check_mode:
             self._ceph.create_snapshot(volume.spec, self.name)
         return _Done(volume, self.name, True, warning=warning)

@@ -28,6 +28,7 @@ def image_info(answer: bytes) -> ImageInfo:
         size=_number(found, "size"),
         object_size=_number(found, "object_size"),
         features=tuple(_texts(found.get("features"))),
+        snapshot_count=_number(found, "snapshot_count") if "snapshot_count" in found else 0,
         parent=None if parent is None else _parent(_object(parent)),
         data_pool=_text(found, "data_pool") if "data_pool" in found else None,
         stripe_unit=_number(found, "stripe_unit") if "stripe_unit" in found else None,

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import os
 import random
+import typing as t
 
 import pytest
 
@@ -21,7 +23,7 @@ from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._plan.si
 
 POLICY = Policy(timezone="Europe/Berlin")
 FIRST_DAY = dt.datetime(2026, 1, 1, 16, tzinfo=dt.timezone.utc)
-LIVES = 150
+LIVES = 3000 if os.environ.get("RBD_SOAK") else 150
 
 
 def backup(volume: SimulatedVolume) -> None:
@@ -52,6 +54,11 @@ def random_life(seed: int) -> tuple[SimulatedVolume, dt.datetime]:
         if rng.random() < 0.1:
             consolidate(volume, now + dt.timedelta(hours=9))
     return volume, now + dt.timedelta(hours=9)
+
+
+@pytest.fixture(autouse=True)
+def _count_cases(record_property: t.Callable[[str, object], None]) -> None:
+    record_property("cases", 1)
 
 
 @pytest.mark.parametrize("seed", range(LIVES))
