@@ -79,6 +79,29 @@ def test_a_shrink_in_between_asks_for_a_full_also_when_the_image_has_grown_again
     assert "shrank" in exports[1].reason
 
 
+@pytest.mark.parametrize(("sizes", "kind"), [((100, 200), "diff"), ((100, 100), "diff"), ((100, 50), "full")])
+def test_growth_is_no_reason_for_a_full_and_a_shrink_is(sizes: tuple[int, int], kind: str) -> None:
+    volume = SimulatedVolume()
+    for day, size in enumerate(sizes):
+        volume.snapshot(START + day * DAY, size)
+    assert plan_backup(volume.holdings(), no_parent).exports[1].kind == kind
+
+
+@pytest.mark.parametrize("clone", [1, 2])
+def test_a_parent_at_either_end_is_a_reason_for_a_full(clone: int) -> None:
+    volume = SimulatedVolume()
+    volume.snapshot(START)
+    volume.snapshot(START + DAY)
+    exports = plan_backup(volume.holdings(), lambda snapshot: snapshot.id == clone).exports
+    assert [export.kind for export in exports] == ["full", "full"]
+
+
+def test_archives_of_another_image_do_not_count() -> None:
+    volume = backed_up(2)
+    holdings = dataclasses.replace(volume.holdings(), image_id="another")
+    assert len(plan_backup(holdings, no_parent).exports) == 2
+
+
 def test_times_that_run_against_the_order_of_creation_ask_for_a_full() -> None:
     volume = SimulatedVolume()
     volume.snapshot(START + DAY)
@@ -143,6 +166,39 @@ def test_what_is_superseded_goes_and_the_full_that_is_there_stays() -> None:
     assert [archive.file for archive in plan.remove_archives] == [volume.archives[1].file]
     assert full in plan.chain
     assert not plan.exports
+
+
+def test_what_is_retired_goes_also_when_retention_would_keep_it_by_now() -> None:
+    volume = backed_up(3)
+    volume.retired = {volume.snapshots[0].id}
+    plan = plan_consolidation(volume.holdings(), Policy(timezone="UTC"), START + 3 * DAY, no_parent)
+    assert plan.remove_snapshots == (volume.snapshots[0],)
+    assert [export.to.name for export in plan.exports] == [volume.snapshots[1].name]
+    assert volume.archives[0] in plan.remove_archives
+
+
+@pytest.mark.parametrize("way", ["pinned", "protected"])
+def test_a_pinned_or_protected_point_stays(way: str) -> None:
+    volume = backed_up(3)
+    first = volume.snapshots[0]
+    if way == "protected":
+        volume.snapshots[0] = dataclasses.replace(first, protected=True)
+    pinned = frozenset([first.name] if way == "pinned" else [])
+    plan = plan_consolidation(volume.holdings(), ONE_DAILY, START + 3 * DAY, no_parent, pinned)
+    assert [verdict.name for verdict in plan.verdicts if verdict.keep] == [
+        first.name,
+        volume.snapshots[2].name,
+    ]
+    assert first not in plan.remove_snapshots
+
+
+def test_an_archive_of_an_earlier_snapshot_of_the_same_name_is_not_taken_for_it() -> None:
+    volume = backed_up(2)
+    anew = dataclasses.replace(volume.snapshots[1], id=99)
+    volume.snapshots[1] = anew
+    plan = plan_consolidation(volume.holdings(), Policy(timezone="UTC"), START + 2 * DAY, no_parent)
+    assert [export.to.id for export in plan.exports] == [99]
+    assert plan.remove_archives == (volume.archives[1],)
 
 
 def test_a_plan_is_plain_data_and_says_what_it_frees() -> None:
