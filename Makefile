@@ -66,7 +66,8 @@ unit-oldest: ## units of module_utils on Python 3.9, the oldest that modules run
 
 .PHONY: integration
 integration: ## tests in the lab, which is started when it is not up
-	tests/tools/with --lab pytest tests/integration --junitxml=tests/output/junit/integration.xml
+	tests/tools/with --lab pytest tests/integration --numprocesses 4 --dist loadfile --durations 10 \
+	    --junitxml=tests/output/junit/integration.xml
 
 .PHONY: molecule
 molecule: ## the roles converge in the lab, a second time without change

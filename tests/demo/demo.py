@@ -98,8 +98,8 @@ class Demo:
         )
         _command(*command, "build", stage, "--output-path", str(built))
         (archive,) = built.iterdir()
-        _command(*command, "install", str(archive), "--collections-path", str(installed), "--offline")
         self.environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(installed)}
+        _command(*command, "install", str(archive), "--offline", env=self.environment)
         print(f"{archive.name}, installed in {installed}")
 
     def write_inventory(self, workloads: list[dict[str, t.Any]]) -> None:
@@ -270,8 +270,8 @@ def _utc(time: dt.datetime) -> str:
     return time.astimezone(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _command(*argv: str) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+def _command(*argv: str, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=env)
     if done.returncode:
         raise Failed(f"{' '.join(argv)} ended with {done.returncode}: {done.stderr}{done.stdout}")
     return done.stdout

@@ -15,6 +15,7 @@ import signal
 import typing as t
 
 import pytest
+from ansible.module_utils.common import warnings
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
@@ -71,6 +72,7 @@ class Modules:
     ) -> dict[str, t.Any]:
         """Run a module and return its result."""
         arguments = {**self._access, **options, "_ansible_check_mode": check_mode, "_ansible_diff": diff}
+        warnings._global_warnings.clear()  # of the module that ran before in this process
         main = importlib.import_module(f"{_MODULES}.{module}").main
         output = io.StringIO()
         with patch_module_args(arguments), contextlib.redirect_stdout(output), pytest.raises(SystemExit):

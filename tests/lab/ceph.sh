@@ -128,15 +128,12 @@ write_client_files() {
     local keyring=$CLIENT_DIR/ceph.client.$BACKUP_USER.keyring
     local toolbox=$LAB_DIR/pods/toolbox operator=$LAB_DIR/pods/operator/rook-ceph
     mkdir -p "$CLIENT_DIR" "$toolbox" "$operator"
-    (
-        umask 077
-        ceph_admin auth get "client.$BACKUP_USER" 2> /dev/null | grep -E '^\[|key = ' > "$keyring"
-    )
-    client_conf "$keyring" > "$CLIENT_DIR/ceph.conf"
-    cp "$keyring" "$toolbox/keyring"
-    client_conf /etc/ceph/keyring > "$toolbox/ceph.conf"
-    cp "$keyring" "$operator/client.$BACKUP_USER.keyring"
-    client_conf "/var/lib/rook/rook-ceph/client.$BACKUP_USER.keyring" > "$operator/rook-ceph.config"
+    ceph_admin auth get "client.$BACKUP_USER" 2> /dev/null | grep -E '^\[|key = ' | put_file "$keyring" 600
+    client_conf "$keyring" | put_file "$CLIENT_DIR/ceph.conf" 644
+    put_file "$toolbox/keyring" 600 < "$keyring"
+    client_conf /etc/ceph/keyring | put_file "$toolbox/ceph.conf" 644
+    put_file "$operator/client.$BACKUP_USER.keyring" 600 < "$keyring"
+    client_conf "/var/lib/rook/rook-ceph/client.$BACKUP_USER.keyring" | put_file "$operator/rook-ceph.config" 644
 }
 
 client_conf() {

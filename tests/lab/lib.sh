@@ -12,6 +12,15 @@ die() {
     exit 1
 }
 
+# put_file PATH MODE: what comes on stdin becomes the file, at once: somebody may be reading the one before.
+put_file() {
+    local new
+    new=$(mktemp "$1.XXXXXX")
+    cat > "$new"
+    chmod "$2" "$new"
+    mv "$new" "$1"
+}
+
 need_root() {
     [ "$(id -u)" = 0 ] || die "only root can run the lab: it starts containerd, mounts, writes sysctls."
 }
