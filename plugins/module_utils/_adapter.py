@@ -15,6 +15,22 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import Back
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.auth_spec import secrets_in
 
 
+class _Module(AnsibleModule):
+    """Knows of the secrets inside a kubeconfig before it logs anything, or fails over its arguments."""
+
+    def _log_invocation(self) -> None:
+        self._hide_secrets()
+        super()._log_invocation()
+
+    def fail_json(self, *args: t.Any, **kwargs: t.Any) -> None:
+        """Fail the task."""
+        self._hide_secrets()
+        super().fail_json(*args, **kwargs)
+
+    def _hide_secrets(self) -> None:
+        self.no_log_values.update(secrets_in(self.params.get("kubeconfig")))
+
+
 def run_module(
     argument_spec: dict[str, t.Any], action: t.Callable[[Environment], Outcome], **constraints: t.Any
 ) -> None:
@@ -22,8 +38,7 @@ def run_module(
 
     The task fails when a volume failed, after all the others were done; ``failures`` names each.
     """
-    module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **constraints)
-    module.no_log_values.update(secrets_in(module.params["kubeconfig"]))
+    module = _Module(argument_spec=argument_spec, supports_check_mode=True, **constraints)
     environment = Environment(module.params, module.check_mode)
     try:
         outcome = action(environment)
@@ -48,7 +63,7 @@ def run_module(
 
 
 def _summary(failures: list[dict[str, t.Any]]) -> str:
-    lines = [f"{len(failures)} volume(s) failed; all others were done."]
+    lines = [f"{len(failures)} volume(s) failed; the others, if any, were worked on."]
     lines += [
         f"{item['namespace']}/{item['claim']} ({item['image']}): {item['message']}" for item in failures
     ]

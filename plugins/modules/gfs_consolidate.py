@@ -154,6 +154,10 @@ plans:
       description: Snapshots beyond retention that were never exported. They are not removed.
       type: list
       elements: str
+    retired:
+      description: Snapshots whose removal an earlier consolidation began, by name.
+      type: list
+      elements: str
     blocked:
       description: Why nothing is removed of this volume; null when nothing stands in the way.
       type: str

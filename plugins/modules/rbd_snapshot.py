@@ -96,7 +96,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 snapshot:
-  description: The name that the snapshots have, or would have in check mode.
+  description:
+    - The name of the snapshots that were taken or removed, or would be in check mode; null when there were none.
   returned: success, or when only volumes failed
   type: str
   sample: gfs-20261123T170000Z

@@ -130,6 +130,37 @@ def test_an_image_made_anew_under_the_same_name_begins_a_new_directory(
     assert images.read(target) == images.read(spec, name(1))
 
 
+def test_a_good_archive_of_an_earlier_snapshot_of_the_same_name_is_left_alone(
+    modules: Modules, images: Images
+) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, range(2))
+    content = {number: images.read(spec, name(number)) for number in range(2)}
+    for number in range(2):
+        images.rbd(spec, "snap", "rm", "--snap", name(number), "--no-progress")
+    history.live(images, modules, spec, [0], backup=False)
+    result = modules.backup([spec])
+    assert "earlier snapshot of that name" in result["msg"]
+    assert {number: history.restored(images, modules, name(number)) for number in range(2)} == content
+
+
+def test_a_volume_without_any_snapshot_of_the_set_is_not_passed_over_in_silence(
+    modules: Modules, images: Images
+) -> None:
+    spec = images.create(history.SIZE)
+    images.rbd(spec, "snap", "create", "--snap", "daily-20260101T160000Z")
+    result = modules.backup([spec])
+    assert "has no snapshot gfs-" in result["msg"]
+    assert not list(modules.set_path.rglob("volume.json"))
+
+
+def test_bad_options_touch_nothing(modules: Modules, images: Images) -> None:
+    spec = images.create(history.SIZE)
+    for options in ({"parallel": 0}, {"compression_level": 99}, {"timezone": "Mars/Olympus"}):
+        assert modules.backup([spec], **options)["failed"]
+        assert not modules.set_path.exists()
+
+
 def test_a_lost_archive_in_the_middle_is_exported_again_and_said_so(modules: Modules, images: Images) -> None:
     spec = images.create(history.SIZE)
     history.live(images, modules, spec, range(3))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import signal
 import typing as t
 
@@ -146,17 +147,77 @@ def test_a_retired_snapshot_is_not_exported_again(
     assert history.snapshots(images, spec) == KEPT
 
 
-def test_a_damaged_archive_that_stays_stops_every_removal(
-    modules: Modules, images: Images, spec: ImageSpec
-) -> None:
+def damaged(modules: Modules) -> pathlib.Path:
+    """Flip one bit of an archive that stays."""
     archive = history.volume_directory(modules) / f"{name(7)}.from-{name(6)}.diff.zst"
     content = bytearray(archive.read_bytes())
     content[len(content) // 2] ^= 1
     archive.write_bytes(content)
+    return archive
+
+
+def test_a_damaged_archive_that_stays_is_exported_again(
+    modules: Modules, images: Images, spec: ImageSpec
+) -> None:
+    archive = damaged(modules)
+    assert archive.name in str(run(modules, spec)["warnings"])
+    assert history.archives(modules) == LEFT
+    history.all_equal(images, modules, spec, KEPT)
+
+
+def test_a_damaged_archive_that_cannot_be_made_again_stops_every_removal(
+    modules: Modules, images: Images, spec: ImageSpec
+) -> None:
+    archive = damaged(modules)
+    images.rbd(spec, "snap", "rm", "--snap", name(7), "--no-progress")
     result = run(modules, spec)
     assert archive.name in result["failures"][0]["message"]
+    assert len(history.snapshots(images, spec)) == 7
+    assert len(history.archives(modules)) >= 8
+
+
+def test_a_damaged_manifest_never_makes_good_archives_count_as_lost(
+    modules: Modules, images: Images, spec: ImageSpec
+) -> None:
+    for number in range(4):
+        images.rbd(spec, "snap", "rm", "--snap", name(number), "--no-progress")
+    manifest = history.volume_directory(modules) / f"{name(1)}.from-{name(0)}.diff.zst.json"
+    good = manifest.read_text()
+    manifest.write_text(good.replace('"kind"', '"Kind"'))
+    before = history.archives(modules)
+    assert run(modules, spec, retention={"daily": 30, "weekly": 1, "monthly": 1})["failed"]
+    assert history.archives(modules) == before
+    manifest.write_text(good)
+    assert restored_digests(modules, images)
+
+
+def restored_digests(modules: Modules, images: Images) -> bool:
+    return all(
+        "failed" not in modules.restore(images.name(), restore_point=name(number)) for number in range(4)
+    )
+
+
+def test_the_failure_of_one_volume_does_not_disarm_the_guards_of_another(
+    modules: Modules, images: Images, spec: ImageSpec
+) -> None:
+    absent = images.name()
+    first = modules.consolidate(
+        [spec, absent], retention={"daily": 8, "weekly": 0, "monthly": 0}, time=day(8)
+    )
+    assert [item["image"] for item in first["failures"]] == [str(absent)]
+    second = modules.consolidate(
+        [spec, absent], retention={"daily": 1, "weekly": 0, "monthly": 0}, time=day(8)
+    )
+    assert "daily was 8, now 1" in second["msg"]
     assert len(history.snapshots(images, spec)) == 8
-    assert len([file for file in history.archives(modules) if ".full" in file]) == 1
+
+
+def test_a_snapshot_with_a_clone_stays(modules: Modules, images: Images, spec: ImageSpec) -> None:
+    images.clone(spec, name(1))
+    result = run(modules, spec)
+    assert "has clones" in str(result["warnings"])
+    assert history.snapshots(images, spec) == sorted([*KEPT, name(1)])
+    assert "has clones" in modules.snapshot([spec], state="absent", name=name(1))["msg"]
 
 
 def test_much_less_than_before_or_another_policy_is_refused_until_it_is_accepted(

@@ -98,6 +98,18 @@ def damage(file: pathlib.Path, cut: bool) -> None:
     file.write_bytes(content)
 
 
+@pytest.mark.parametrize("wanted", ["latest", day(2)])
+def test_an_older_point_is_not_restored_without_a_word_where_the_newest_is_damaged(
+    modules: Modules, images: Images, wanted: str
+) -> None:
+    backed_up(modules, images)
+    damage(history.volume_directory(modules) / f"{name(2)}.from-{name(1)}.diff.zst", cut=True)
+    result = modules.restore(images.name(), restore_point=wanted)
+    assert name(2) in result["msg"]
+    assert f"is {name(1)}" in result["msg"]
+    assert "failed" not in modules.restore(images.name(), restore_point=name(1), check_mode=True)
+
+
 def test_a_restore_that_fails_in_the_middle_leaves_no_image(
     modules: Modules, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,7 +129,7 @@ def test_an_unknown_claim_or_restore_point_or_pool_is_named(modules: Modules, im
     backed_up(modules, images)
     target = images.name()
     assert "no volume of claim shop/nothing" in modules.restore(target, claim="nothing")["msg"]
-    assert "Whole are" in modules.restore(target, restore_point="gfs-20250101T000000Z")["msg"]
+    assert "There are" in modules.restore(target, restore_point="gfs-20250101T000000Z")["msg"]
     assert "neither" in modules.restore(target, restore_point="yesterday")["msg"]
     assert (
         "no restore point at or before"

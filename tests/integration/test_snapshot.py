@@ -27,7 +27,9 @@ def test_all_images_get_one_name_and_a_preview_takes_none(modules_each_way: Modu
     specs = [images.create(), images.create(), images.create(rados_namespace="tenant")]
     preview = modules_each_way.snapshot(specs, time=DAY_1, check_mode=True, diff=True)
     assert preview["changed"]
-    assert preview["diff"]["after"].splitlines() == [f"{spec}@{NAME_1}" for spec in specs]
+    assert preview["diff"]["after"].splitlines() == [
+        f"shop/data-{number} ({spec}) {NAME_1}" for number, spec in enumerate(specs)
+    ]
     assert [names(images, spec) for spec in specs] == [[], [], []]
     result = modules_each_way.snapshot(specs, time=DAY_1)
     assert result["changed"]

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import os
 import time
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.manifest import Origin
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import archive_name, manifest_name
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import archive_name
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.verify import verify_archive
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
@@ -24,7 +23,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.reader 
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.sparsify import sparsify
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError, CephError
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive, Identity, Volume
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import Export, state_of
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._version import VERSION
@@ -73,6 +72,7 @@ class Exporter:
         self._directory = directory
         self._compression = options["compression"]
         self._level = options["compression_level"]
+        self._prefix = options["prefix"]
 
     def write(self, export: Export, prove: bool = False) -> Written:
         """Export *export* and publish the archive; with *prove* only after it was read back from disk.
@@ -83,6 +83,7 @@ class Exporter:
         clock = time.monotonic()
         started = dt.datetime.now(dt.timezone.utc)
         file = archive_name(export.to.name, export.base.name if export.base else None, self._compression)
+        self._refuse_another(export, file)
         with ArchiveWriter(self._directory.path, file, self._level) as writer:
             image_digest = self._carry(export, writer)
             self._check_ids(export)
@@ -101,13 +102,26 @@ class Exporter:
                 )
             )
             path = self._directory.path_of(archive)
-            replaces = os.path.lexists(path) or os.path.lexists(manifest_name(path))
+            replaces = self._directory.has_traces(archive)
             if prove or replaces:
                 verify_archive(self._directory.path, archive, writer.temporary)
             writer.publish()
         if replaces:
             self._directory.remove_superseded(archive)
         return Written(self._volume, export, archive, path, time.monotonic() - clock)
+
+    def _refuse_another(self, export: Export, file: str) -> None:
+        """Refuse to take the place of a good archive of another snapshot that had the same name."""
+        wanted = state_of(export.to), state_of(export.base) if export.base else None
+        for archive in self._directory.archives(self._prefix).archives:
+            if archive.file == file and (archive.to, archive.base) != wanted:
+                raise ArchiveError(
+                    f"Snapshot {export.to.name} (id {export.to.id}) of volume {self._volume} was not exported: "
+                    f"{self._directory.path_of(archive)} is a good archive of an earlier snapshot of that name (id "
+                    f"{archive.to.snapshot_id}), and restore points may stand on it. It was left untouched. Remove the "
+                    "new snapshot, or move the volume's directory out of the backup set.",
+                    file=file,
+                )
 
     def _carry(self, export: Export, writer: ArchiveWriter) -> str | None:
         """Bring the stream from Ceph into the archive. Returns the image digest of a full."""

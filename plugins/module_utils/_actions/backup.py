@@ -21,6 +21,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set
     set_path,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
+    check_parallel,
     failure,
     for_each_volume,
 )
@@ -30,12 +31,13 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes im
     volumes_from_options,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.codec import compressor
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
     VolumeDirectory,
     describe,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import InvalidInput
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import BackupError, InvalidInput
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
     Identity,
     ImageInfo,
@@ -63,11 +65,13 @@ class _Done:
 def run(environment: Environment) -> Outcome:
     """Carry out the module ``rbd_export_diff``. Raises BackupError before anything is touched."""
     options = environment.options
+    parallel = check_parallel(options)
     volumes = volumes_from_options(options["volumes"])
     check_prefix(options["prefix"])
+    compressor(options["compression"], options["compression_level"])  # refuses a level that cannot be
     ceph = environment.ceph()
     backup_set, initialised = open_or_init_set(environment, ceph.fsid())
-    done, failures = for_each_volume(volumes, _Backup(environment, backup_set), options["parallel"])
+    done, failures = for_each_volume(volumes, _Backup(environment, backup_set), parallel)
     written = [archive for item in done for archive in item.written]
     failures += [failure(item.volume, item.error) for item in done if item.error]
     if environment.check_mode:
@@ -105,13 +109,21 @@ class _Backup:
         identity, info = prove_identity(volume, self._ceph)
         volume = dataclasses.replace(volume, identity=identity)
         directory = self._scan.find(identity)
-        if self._check_mode:
-            return self._plan(volume, identity, directory)
+        done = self._plan(volume, identity, directory)
+        if not (done.plan.exports or done.plan.present):
+            raise BackupError(
+                f"Volume {volume} has no snapshot {self._options['prefix']}-...: nothing of it was backed up. Take one "
+                "with rbd_snapshot first; where there are snapshots of another prefix, give that one."
+            )
+        if self._check_mode or (directory is None and not done.plan.exports):
+            return done
         if directory is None:
             directory = self._set.create(volume, self._describe(volume, info))
         with VolumeLock(directory.path):
             directory.clean_temporaries()
-            done = self._plan(volume, identity, directory)
+            done = self._plan(
+                volume, identity, directory
+            )  # what was planned before the lock may be done by now
             if done.plan.exports:
                 directory.update_description(self._describe(volume, info))
             exporter = Exporter(self._ceph, volume, identity, directory, self._options)

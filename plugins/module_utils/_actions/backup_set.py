@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import MANIFEST
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
@@ -39,7 +40,14 @@ def open_or_init_set(environment: Environment, fsid: str) -> tuple[BackupSet, bo
     """Open the backup set, or make it where the option ``init`` says so. Returns it and whether it was made."""
     options = environment.options
     if not options["init"]:
-        return open_set(options, fsid), False
+        backup_set = open_set(options, fsid)
+        if options["timezone"] and options["timezone"] != backup_set.timezone:
+            raise InvalidInput(
+                f"The time zone of the backup set {backup_set.path} is {backup_set.timezone}, and this run says "
+                f"{options['timezone']}. Nothing was touched. Correct the inventory, or change the zone by a "
+                "consolidation with accept_policy_change."
+            )
+        return backup_set, False
     timezone = Policy.from_options({"timezone": options["timezone"]}).timezone
     return BackupSet.init(set_path(options), fsid, options["prefix"], timezone, environment.check_mode)
 
@@ -68,6 +76,8 @@ def holdings_of(
         snapshots=snapshots,
         archives=inventory.archives,
         retired=frozenset(s.id for s in snapshots if s.id in retired and retired[s.id].snapshot == s.name),
+        doubtful=bool(inventory.unpublished)
+        or any(problem.kind == MANIFEST for problem in inventory.problems),
     )
     return holdings, [
         *(problem.message for problem in inventory.problems),

@@ -18,6 +18,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set
     set_path,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
+    check_parallel,
     failure,
     for_each_volume,
 )
@@ -27,16 +28,25 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes im
     volumes_from_options,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.codec import compressor
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import DAMAGED
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof, save_proof
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.set_record import Consolidated
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.verify import hash_archive
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import BackupError, InvalidInput
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
+    ArchiveError,
+    BackupError,
+    InvalidInput,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive, Identity, Snapshot, Volume
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import check_prefix
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import Export, Holdings
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.consolidation import (
     ConsolidationPlan,
     plan_consolidation,
+    repairs,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.guards import objection
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.table import difference, table
@@ -49,8 +59,8 @@ _NEVER_BACKED_UP = "Nothing is removed: no archive of this volume was ever made.
 class _Done:
     """What became of one volume. ``directory`` is its path within the set; ``error`` is what stopped it.
 
-    ``damage`` is what was found in it and is not as it should be. ``changed``: something was made or removed, or
-    would be in check mode.
+    ``damage`` is what was found in it and is not as it should be; ``repairs`` are the exports that would make an
+    archive that stays once more, by its file. ``changed``: something was made or removed, or would be in check mode.
     """
 
     volume: Volume
@@ -59,6 +69,7 @@ class _Done:
     error: Exception | None = None
     damage: list[str] = dataclasses.field(default_factory=list)
     changed: bool = False
+    repairs: dict[str, Export] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, t.Any]:
         return {"namespace": self.volume.namespace, "claim": self.volume.claim, **self.plan.to_dict()}
@@ -67,18 +78,16 @@ class _Done:
 def run(environment: Environment) -> Outcome:
     """Carry out the module ``gfs_consolidate``. Raises BackupError before anything is touched."""
     options = environment.options
+    parallel = check_parallel(options)
     volumes = volumes_from_options(options["volumes"])
     check_prefix(options["prefix"])
+    compressor(options["compression"], options["compression_level"])  # refuses a level that cannot be
     _check_numbers(options)
     backup_set = open_set(options, environment.ceph().fsid())
     policy = _policy(options, backup_set)
-    done, failures = for_each_volume(
-        volumes, _Consolidation(environment, backup_set, policy), options["parallel"]
-    )
+    done, failures = for_each_volume(volumes, _Consolidation(environment, backup_set, policy), parallel)
     failures += [failure(item.volume, item.error) for item in done if item.error]
-    recorded = (
-        not failures and not environment.check_mode and _record(backup_set, policy, done, environment.now())
-    )
+    recorded, fatal = _record(environment, backup_set, policy, done)
     before, after = _differences(done)
     return Outcome(
         changed=recorded or any(item.changed for item in done),
@@ -90,6 +99,7 @@ def run(environment: Environment) -> Outcome:
         failures=failures,
         warnings=[message for item in done for message in item.damage],
         diff={"before": before, "after": after},
+        fatal=fatal,
     )
 
 
@@ -129,18 +139,30 @@ class _Consolidation:
         prefix = self._options["prefix"]
         snapshots = ours(self._ceph.snapshots(volume.spec), prefix)
         holdings, damage = holdings_of(directory, identity, snapshots, prefix)
-        plan = plan_consolidation(
-            holdings,
+        pinned = frozenset(load_proof(directory.path).pins)
+        plan = self._plan_with(volume, holdings, pinned)
+        clones = {s.name for s in plan.remove_snapshots if self._ceph.has_clones(volume.spec, s)}
+        if clones:
+            damage += [
+                f"Snapshot {name} of volume {volume} has clones and is kept." for name in sorted(clones)
+            ]
+            plan = self._plan_with(volume, holdings, pinned | clones)
+        key = self._set.key(directory)
+        last = None if self._options["accept_policy_change"] else self._set.consolidated.get(key)
+        why_not = objection(
+            plan,
             self._policy,
             self._as_of,
-            parent_lookup(volume.spec, self._ceph),
-            frozenset(load_proof(directory.path).pins),
+            (last.policy, last.kept) if last else None,
+            self._options["minimum_kept_share"],
         )
-        key = self._set.key(directory)
-        last = None if self._options["accept_policy_change"] else self._set.last_consolidation
-        kept_before = last.kept.get(key) if last else None
-        why_not = objection(plan, self._policy, self._as_of, kept_before, self._options["minimum_kept_share"])
-        return _Done(volume, plan, key, BackupError(why_not) if why_not else None, damage)
+        done = _Done(volume, plan, key, BackupError(why_not) if why_not else None, damage)
+        done.repairs = repairs(holdings, plan.chain)
+        return done
+
+    def _plan_with(self, volume: Volume, holdings: Holdings, kept: frozenset[str]) -> ConsolidationPlan:
+        has_parent = parent_lookup(volume.spec, self._ceph)
+        return plan_consolidation(holdings, self._policy, self._as_of, has_parent, kept)
 
     def _carry_out(self, done: _Done, identity: Identity, directory: VolumeDirectory) -> None:
         """Do the steps of the plan, in the order in which nothing can be lost: make, prove, retire, remove."""
@@ -151,7 +173,7 @@ class _Consolidation:
             made.append(exporter.write(export, prove=True).archive)
             done.changed = True
         if plan.remove_archives or plan.remove_snapshots:
-            self._prove(directory, made, plan.chain)
+            self._prove(directory, exporter, done, made)
             self._retire(directory, plan.remove_snapshots)
             done.changed = True
         for archive in plan.remove_archives:
@@ -160,17 +182,34 @@ class _Consolidation:
             self._ceph.remove_snapshot(volume.spec, snapshot.id)
         self._settle(directory, volume)
 
-    def _prove(self, directory: VolumeDirectory, made: list[Archive], chain: t.Iterable[Archive]) -> None:
+    def _prove(
+        self, directory: VolumeDirectory, exporter: Exporter, done: _Done, made: list[Archive]
+    ) -> None:
+        """Make sure that every archive that stays was read from disk and found right not long ago."""
         proof = load_proof(directory.path)
         for archive in made:
             proof.record_hashed(archive, self._now)
         oldest = self._now - dt.timedelta(days=self._options["proof_max_age"])
-        for archive in chain:
+        for archive in done.plan.chain:
             hashed_at = proof.hashed_at(archive)
-            if hashed_at is None or hashed_at < oldest:
-                hash_archive(directory.path, archive)
-                proof.record_hashed(archive, self._now)
+            # a date of the future is of a clock that was wrong, and proves nothing
+            if hashed_at is None or not oldest <= hashed_at <= self._now:
+                proof.record_hashed(self._hash_or_export_again(directory, exporter, done, archive), self._now)
         save_proof(directory.path, proof)
+
+    def _hash_or_export_again(
+        self, directory: VolumeDirectory, exporter: Exporter, done: _Done, archive: Archive
+    ) -> Archive:
+        try:
+            hash_archive(directory.path, archive)
+            return archive
+        except ArchiveError as error:
+            export = done.repairs.get(archive.file)
+            if error.details.get("kind") != DAMAGED or export is None:
+                raise
+            done.damage.append(f"{error.message} It was exported again.")
+            done.changed = True
+            return exporter.write(export, prove=True).archive
 
     def _retire(self, directory: VolumeDirectory, snapshots: t.Iterable[Snapshot]) -> None:
         proof = load_proof(directory.path)
@@ -200,34 +239,42 @@ def _check_numbers(options: t.Mapping[str, t.Any]) -> None:
 
 
 def _policy(options: t.Mapping[str, t.Any], backup_set: BackupSet) -> Policy:
-    """The policy of this run, held against that of the last consolidation and the time zone of the set."""
+    """The policy of this run; its time zone is the one that is recorded in the set unless another one is accepted."""
     policy = Policy.from_options(
         {**options["retention"], "timezone": options["timezone"] or backup_set.timezone}
     )
-    last = backup_set.last_consolidation
-    recorded = last.policy if last else {"timezone": backup_set.timezone}
-    changed = [
-        f"{key} was {recorded[key]}, now {value}"
-        for key, value in policy.to_dict().items()
-        if key in recorded and recorded[key] != value
-    ]
-    if changed and not options["accept_policy_change"]:
+    if policy.timezone != backup_set.timezone and not options["accept_policy_change"]:
         raise InvalidInput(
-            f"The retention policy differs from that of the last consolidation: {'; '.join(changed)}. Nothing was "
-            "touched. Look at the plan (--check --diff with accept_policy_change), and set accept_policy_change if it "
-            "is meant."
+            f"The time zone of the backup set {backup_set.path} is {backup_set.timezone}, and this run is about "
+            f"{policy.timezone}: other days would stand for weeks and months. Nothing was touched. Set "
+            "accept_policy_change if it is meant."
         )
     return policy
 
 
-def _record(backup_set: BackupSet, policy: Policy, done: t.Iterable[_Done], now: dt.datetime) -> bool:
-    """Note in the set what was kept by which policy, where that is news. Returns whether it was."""
-    kept = {item.directory: item.plan.kept for item in done if item.directory}
-    last = backup_set.last_consolidation
-    if last and dict(last.policy) == policy.to_dict() and {**last.kept, **kept} == dict(last.kept):
-        return False
-    backup_set.record_consolidation(now, policy.to_dict(), policy.timezone, kept)
-    return True
+def _record(
+    environment: Environment, backup_set: BackupSet, policy: Policy, done: t.Iterable[_Done]
+) -> tuple[bool, str | None]:
+    """Note by which policy each volume was consolidated and how much was kept, where that is news.
+
+    Returns whether it was, or would be in check mode, and what went wrong in noting it.
+    """
+    now = environment.now()
+    news = {}
+    for item in done:
+        if item.directory and not item.error:
+            last = backup_set.consolidated.get(item.directory)
+            if last is None or (dict(last.policy), last.kept) != (policy.to_dict(), item.plan.kept):
+                news[item.directory] = Consolidated(now, policy.to_dict(), item.plan.kept)
+    if news and not environment.check_mode:
+        try:
+            backup_set.record_consolidation(news, policy.timezone)
+        except BackupError as error:
+            return False, (
+                "All volumes were worked on as the result says, but what was kept of them could not be noted for the "
+                f"guards of the next consolidation: {error.message}"
+            )
+    return bool(news), None
 
 
 def _differences(done: t.Iterable[_Done]) -> tuple[str, str]:

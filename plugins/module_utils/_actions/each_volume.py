@@ -14,6 +14,14 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Volum
 Result = t.TypeVar("Result")
 
 
+def check_parallel(options: t.Mapping[str, t.Any]) -> int:
+    """Return the option ``parallel``, or raise InvalidInput."""
+    parallel: int = options["parallel"]
+    if parallel < 1:
+        raise InvalidInput(f"parallel is {parallel}: it must be at least 1. Nothing was touched.")
+    return parallel
+
+
 def for_each_volume(
     volumes: t.Sequence[Volume], work: t.Callable[[Volume], Result], parallel: int
 ) -> tuple[list[Result], list[dict[str, t.Any]]]:
@@ -21,8 +29,6 @@ def for_each_volume(
 
     Returns the results in the order of *volumes*, and a failure for each volume whose work raised.
     """
-    if parallel < 1:
-        raise InvalidInput(f"parallel is {parallel}: it must be at least 1. Nothing was touched.")
     results: list[Result] = []
     failures: list[dict[str, t.Any]] = []
     with concurrent.futures.ThreadPoolExecutor(max_workers=parallel) as pool:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import for_each_volume
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
+    check_parallel,
+    for_each_volume,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes import volume_to_dict
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
@@ -24,10 +27,11 @@ _OWNER = {"csi.storage.k8s.io/pvc/namespace": "namespace", "csi.storage.k8s.io/p
 def run(environment: Environment) -> Outcome:
     """Carry out the module ``k8s_rbd_resolve``. Raises InvalidInput and KubernetesError."""
     options = environment.options
+    parallel = check_parallel(options)
     resolution = resolve(environment.cluster(), options["workloads"], options["storage_classes"])
     found, problems = resolution.volumes, list(resolution.problems)
     if options["ceph"] is not None and found:
-        found, failures = _prove(found, environment.ceph(), options["parallel"])
+        found, failures = _prove(found, environment.ceph(), parallel)
         problems += [
             {
                 "namespace": item["namespace"],

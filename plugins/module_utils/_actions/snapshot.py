@@ -9,7 +9,10 @@ import dataclasses
 import datetime as dt
 import typing as t
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import for_each_volume
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
+    check_parallel,
+    for_each_volume,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes import (
     prove_identity,
@@ -52,6 +55,7 @@ class _Done:
 def run(environment: Environment) -> Outcome:
     """Carry out the module ``rbd_snapshot``. Raises BackupError before anything is touched."""
     options = environment.options
+    parallel = check_parallel(options)
     volumes = volumes_from_options(options["volumes"])
     prefix = check_prefix(options["prefix"])
     work: t.Callable[[Volume], _Done]
@@ -66,12 +70,12 @@ def run(environment: Environment) -> Outcome:
     else:
         work = _creator(environment, prefix)
         name = work.name
-    done, failures = for_each_volume(volumes, work, options["parallel"])
+    done, failures = for_each_volume(volumes, work, parallel)
     changed = [item for item in done if item.changed]
     return Outcome(
         changed=bool(changed),
         values={
-            "snapshot": name,
+            "snapshot": name if changed else None,
             "created": [item.to_dict() for item in changed if options["state"] == "present"],
             "removed": [item.to_dict() for item in changed if options["state"] == "absent"],
             "unchanged": [item.to_dict() for item in done if not item.changed],
@@ -169,15 +173,15 @@ class _Remover:
         return _Done(volume, self._name, bool(found))
 
     def _remove(self, volume: Volume, snapshot: Snapshot) -> None:
-        if snapshot.protected:
+        if snapshot.protected or self._ceph.has_clones(volume.spec, snapshot):
             raise BackupError(
-                f"Snapshot {snapshot.name} of volume {volume} is protected, so that somebody needs it: it was kept. "
-                f"Unprotect it with 'rbd snap unprotect' if it may go."
+                f"Snapshot {snapshot.name} of volume {volume} is protected or has clones, so that somebody needs it: "
+                "it was kept. Look at 'rbd children' and 'rbd snap unprotect' if it may go."
             )
         if not self._check_mode:
             self._ceph.remove_snapshot(volume.spec, snapshot.id)
 
 
 def _diff(changed: list[_Done], state: str) -> dict[str, str]:
-    lines = "".join(f"{item.volume.spec}@{item.snapshot}\n" for item in changed)
+    lines = "".join(f"{item.volume} {item.snapshot}\n" for item in changed)
     return {"before": "", "after": lines} if state == "present" else {"before": lines, "after": ""}

@@ -28,7 +28,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems i
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.scan import Scan, is_unused, scan
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.set_record import (
-    LastConsolidation,
+    Consolidated,
     SetRecord,
     new_record,
     read_record,
@@ -74,9 +74,9 @@ class BackupSet:
         return self._record.created
 
     @property
-    def last_consolidation(self) -> LastConsolidation | None:
-        """What the last completed consolidation worked with; None before the first."""
-        return self._record.last_consolidation
+    def consolidated(self) -> t.Mapping[str, Consolidated]:
+        """What the last completed consolidation of each volume worked with, by :meth:`key`."""
+        return self._record.consolidated
 
     @classmethod
     def open(cls, path: str, fsid: str | None = None, prefix: str | None = None) -> BackupSet:
@@ -87,7 +87,7 @@ class BackupSet:
             raise ArchiveError(
                 f"{path} is not a backup set: it has no {names.SET_FILE}. Nothing was changed. An unmounted "
                 "share looks exactly like an empty backup: check that it is mounted. If this is a new place "
-                "for backups, make it one once with init: true.",
+                "for backups, make it one once with init: true (role: rbd_backup_init).",
                 kind=MISSING,
                 path=path,
             )
@@ -145,7 +145,7 @@ class BackupSet:
         return scan(self.path, self.fsid) if self._exists else Scan((), ())
 
     def key(self, directory: VolumeDirectory) -> str:
-        """What a volume's directory is called in ``kept``: its path relative to the set."""
+        """What a volume's directory is called in ``consolidated``: its path relative to the set."""
         return os.path.relpath(directory.path, self.path)
 
     def create(self, volume: Volume, description: t.Mapping[str, t.Any]) -> VolumeDirectory:
@@ -175,19 +175,16 @@ class BackupSet:
             directory = _volume_at(f"{path}--{number}", identity, description)
         return directory
 
-    def record_consolidation(
-        self, time: dt.datetime, policy: t.Mapping[str, t.Any], timezone: str, kept: t.Mapping[str, int]
-    ) -> None:
-        """Note a completed consolidation; *kept* replaces the counts of the volumes it names and no others.
+    def record_consolidation(self, consolidated: t.Mapping[str, Consolidated], timezone: str) -> None:
+        """Note completed consolidations by volume, leaving those of other volumes.
 
         *timezone* becomes the zone of the set. Raises ArchiveError, LockedError.
         """
         with VolumeLock(self.path):
             remove_files(self.path, names.is_temporary)
             record = read_record(self.path)
-            before = record.last_consolidation.kept if record.last_consolidation else {}
-            last = LastConsolidation(time, dict(policy), timezone, record.prefix, {**before, **kept})
-            record = dataclasses.replace(record, timezone=timezone, last_consolidation=last)
+            merged = {**record.consolidated, **consolidated}
+            record = dataclasses.replace(record, timezone=timezone, consolidated=merged)
             write_record(self.path, record)
         self._record = record
 

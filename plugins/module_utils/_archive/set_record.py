@@ -23,26 +23,27 @@ FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True)
-class LastConsolidation:
-    """What the last completed consolidation worked with. ``kept`` counts restore points by volume directory."""
+class Consolidated:
+    """The last completed consolidation of one volume: when, by which policy, how many restore points stayed."""
 
     time: dt.datetime
     policy: t.Mapping[str, t.Any]
-    timezone: str
-    prefix: str
-    kept: t.Mapping[str, int]
+    kept: int
 
 
 @dataclasses.dataclass(frozen=True)
 class SetRecord:
-    """A backup set: ``set_id`` is a UUID given once, ``timezone`` the zone whose days retention counts (IANA name)."""
+    """A backup set: ``set_id`` is a UUID given once, ``timezone`` the zone whose days retention counts (IANA name).
+
+    ``consolidated`` is by volume directory, relative to the set.
+    """
 
     set_id: str
     fsid: str
     prefix: str
     timezone: str
     created: dt.datetime
-    last_consolidation: LastConsolidation | None = None
+    consolidated: t.Mapping[str, Consolidated] = dataclasses.field(default_factory=dict)
 
 
 def new_record(fsid: str, prefix: str, timezone: str) -> SetRecord:
@@ -53,7 +54,6 @@ def new_record(fsid: str, prefix: str, timezone: str) -> SetRecord:
 
 def write_record(path: str, record: SetRecord) -> None:
     """Write the record of the set in the directory *path*. Raises ArchiveError (UNWRITABLE)."""
-    last = record.last_consolidation
     atomic_write_json(
         os.path.join(path, names.SET_FILE),
         {
@@ -63,9 +63,10 @@ def write_record(path: str, record: SetRecord) -> None:
             "prefix": record.prefix,
             "timezone": record.timezone,
             "created": format_utc(record.created),
-            "last_consolidation": {**dataclasses.asdict(last), "time": format_utc(last.time)}
-            if last
-            else None,
+            "consolidated": {
+                volume: {"time": format_utc(one.time), "policy": dict(one.policy), "kept": one.kept}
+                for volume, one in sorted(record.consolidated.items())
+            },
         },
         "What was recorded of the backup set before was left untouched.",
     )
@@ -76,23 +77,16 @@ def read_record(path: str) -> SetRecord:
     file = os.path.join(path, names.SET_FILE)
     fields = Fields(read_json(file), file)
     fields.check_format(FORMAT)
-    last = fields.part_or_none("last_consolidation")
+    consolidated = fields.part("consolidated")
     return SetRecord(
         set_id=fields.text("set_id"),
         fsid=fields.text("fsid"),
         prefix=fields.text("prefix"),
         timezone=fields.text("timezone"),
         created=fields.time("created"),
-        last_consolidation=_read_last(last) if last else None,
+        consolidated={volume: _read_consolidated(consolidated.part(volume)) for volume in consolidated},
     )
 
 
-def _read_last(fields: Fields) -> LastConsolidation:
-    kept = fields.part("kept")
-    return LastConsolidation(
-        time=fields.time("time"),
-        policy=fields.mapping("policy"),
-        timezone=fields.text("timezone"),
-        prefix=fields.text("prefix"),
-        kept={volume: kept.number(volume) for volume in kept},
-    )
+def _read_consolidated(fields: Fields) -> Consolidated:
+    return Consolidated(fields.time("time"), fields.mapping("policy"), fields.number("kept"))

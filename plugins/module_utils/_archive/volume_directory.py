@@ -31,7 +31,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.manifest i
     identity_from_json,
     identity_to_json,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import UNWRITABLE
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import UNREADABLE, UNWRITABLE
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
     Archive,
     Identity,
@@ -144,6 +144,12 @@ class VolumeDirectory:
             os.rename(names.manifest_name(path), names.removal_name(path))
             sync_directory(self.path)
             self._finish_removal(archive.file)
+
+    def has_traces(self, archive: Archive) -> bool:
+        """Whether anything bears the name of *archive* or bore it once: it, its manifest, a ``.bad-<time>`` of them."""
+        mine = (archive.file, names.manifest_name(archive.file))
+        with os_errors("list", self.path, UNREADABLE, "Nothing was changed."):
+            return any(file in mine or names.name_before_bad(file) in mine for file in os.listdir(self.path))
 
     def remove_superseded(self, archive: Archive) -> tuple[str, ...]:
         """Remove what ``.bad-<time>`` kept of the name of *archive*; return the files.

@@ -47,6 +47,11 @@ def snapshots(answer: bytes) -> tuple[Snapshot, ...]:
     return tuple(sorted(found, key=lambda snapshot: snapshot.id))
 
 
+def has_children(answer: bytes) -> bool:
+    """Read ``rbd children``. Raises CephError."""
+    return bool(_list(load(answer)))
+
+
 def fsid(answer: bytes) -> str:
     """Read ``ceph fsid``. Raises CephError."""
     return _text(_object(load(answer)), "fsid")

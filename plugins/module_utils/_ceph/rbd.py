@@ -124,6 +124,11 @@ class RbdClient:
         command = self._on(spec, "snap", "ls", "--all", "--format", "json")
         return self._ask(f"listing the snapshots of {spec}", command, answers.snapshots)
 
+    def has_clones(self, spec: ImageSpec, snapshot: Snapshot) -> bool:
+        """Return whether images were cloned from the snapshot, also such as are in the trash."""
+        command = self._on(spec, "children", "--snap-id", str(snapshot.id), "--all", "--format", "json")
+        return self._ask(f"listing the clones of {spec}@{snapshot.name}", command, answers.has_children)
+
     def create_snapshot(self, spec: ImageSpec, name: str) -> None:
         """Take a snapshot. One of that name that exists is an error."""
         self._run(f"taking snapshot {spec}@{name}", self._on(spec, "snap", "create", "--snap", _name(name)))

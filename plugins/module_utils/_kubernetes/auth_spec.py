@@ -37,8 +37,18 @@ _SECRET_KEYS = frozenset(
 )
 
 
+def is_text(kubeconfig: str) -> bool:
+    """Whether this is the text of a kubeconfig where its path is wanted."""
+    return "\n" in kubeconfig or "apiVersion" in kubeconfig
+
+
 def secrets_in(kubeconfig: t.Any) -> list[str]:
-    """Return the secrets inside a kubeconfig given as a dict, for Ansible's list of values never to be printed."""
+    """Return the secrets inside a kubeconfig, for Ansible's list of values never to be printed.
+
+    The text of a kubeconfig, which is no path and so of no use, is a secret as a whole.
+    """
+    if isinstance(kubeconfig, str) and is_text(kubeconfig):
+        return [kubeconfig, *(word for word in kubeconfig.split() if len(word) > 15)]
     if isinstance(kubeconfig, list):
         return [secret for item in kubeconfig for secret in secrets_in(item)]
     if not isinstance(kubeconfig, dict):
@@ -47,6 +57,8 @@ def secrets_in(kubeconfig: t.Any) -> list[str]:
     for key, value in kubeconfig.items():
         if key in _SECRET_KEYS and isinstance(value, str) and value:
             found.append(value)
+        elif key == "exec" and isinstance(value, dict):
+            found += [str(item["value"]) for item in value.get("env") or () if item.get("value")]
         else:
             found.extend(secrets_in(value))
     return found

@@ -162,7 +162,9 @@ class Cluster:
                 kind="tls",
                 path=path,
             )
-        slow = isinstance(err, (urllib3.exceptions.TimeoutError, TimeoutError))
+        # a refused connection and an unknown name are time-outs to urllib3, by their base class
+        refused = isinstance(err, urllib3.exceptions.NewConnectionError)
+        slow = isinstance(err, (urllib3.exceptions.TimeoutError, TimeoutError)) and not refused
         reason = f"no answer within {self._timeout:g} s" if slow else str(err)
         return KubernetesError(
             f"Kubernetes at {self.host} could not be reached for GET {path}: {reason}.",

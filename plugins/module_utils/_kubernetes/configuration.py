@@ -15,6 +15,7 @@ import os
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import KubernetesError, MissingLibrary
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.auth_spec import is_text
 
 try:
     from kubernetes import client as _client
@@ -101,6 +102,12 @@ def _paths(kubeconfig: str | None) -> list[str]:
 
 def _load_kubeconfig(options: AuthOptions, configuration: t.Any) -> None:
     given = options.kubeconfig
+    if isinstance(given, str) and is_text(given):
+        raise KubernetesError(
+            "The option kubeconfig holds the text of a kubeconfig. Give the path of its file, or its content as a "
+            "dictionary (from_yaml). Nothing was asked.",
+            kind="config",
+        )
     where = (
         "given as a dictionary"
         if isinstance(given, dict)

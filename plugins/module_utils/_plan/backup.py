@@ -23,7 +23,8 @@ class Holdings:
     """What there is of one volume: its snapshots of this set in Ceph and its archives on disk.
 
     ``snapshots`` is a complete listing of those of our name pattern, in ascending id. ``retired`` are the ids of
-    snapshots whose archives retention has removed; they are never exported and never a base.
+    snapshots whose archives retention has removed; they are never exported and never a base. ``doubtful``: there are
+    archives that do not count, because their manifest is missing or damaged, and that may be good all the same.
     """
 
     prefix: str
@@ -31,6 +32,7 @@ class Holdings:
     snapshots: tuple[Snapshot, ...]
     archives: tuple[Archive, ...]
     retired: frozenset[int] = frozenset()
+    doubtful: bool = False
 
     @property
     def active(self) -> tuple[Snapshot, ...]:

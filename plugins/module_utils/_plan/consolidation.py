@@ -43,6 +43,7 @@ class ConsolidationPlan:
     ``exports`` are made and proved first, ``chain`` names the archives that are there already and stay;
     ``remove_archives`` and then ``remove_snapshots`` go last. ``unarchived`` are snapshots that retention would
     remove but that were never exported: reported, never removed. ``blocked`` says why nothing may be removed.
+    ``retired`` are the snapshots whose removal an earlier consolidation began.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -52,6 +53,7 @@ class ConsolidationPlan:
     remove_snapshots: tuple[Snapshot, ...]
     unarchived: tuple[str, ...]
     blocked: str | None
+    retired: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -75,6 +77,7 @@ class ConsolidationPlan:
             "remove_snapshots": [snapshot.name for snapshot in self.remove_snapshots],
             "freed_bytes": sum(archive.stored_bytes for archive in self.remove_archives),
             "unarchived": list(self.unarchived),
+            "retired": list(self.retired),
             "blocked": self.blocked,
         }
 
@@ -121,7 +124,22 @@ def plan_consolidation(
         ),
         unarchived=unarchived,
         blocked=None,
+        retired=tuple(snapshot.name for snapshot in holdings.snapshots if snapshot.id in holdings.retired),
     )
+
+
+def repairs(holdings: Holdings, chain: t.Iterable[Archive]) -> dict[str, Export]:
+    """The exports that would make archives of *chain* once more, by file: those whose snapshots are in Ceph."""
+    snapshots: dict[State | None, Snapshot] = {state_of(snapshot): snapshot for snapshot in holdings.active}
+    return {
+        archive.file: Export(
+            snapshots[archive.to],
+            snapshots[archive.base] if archive.base else None,
+            f"{'diff' if archive.base else 'full'}: the archive was damaged",
+        )
+        for archive in chain
+        if archive.to in snapshots and (archive.base is None or archive.base in snapshots)
+    }
 
 
 class _Points:
@@ -129,6 +147,7 @@ class _Points:
 
     def __init__(self, holdings: Holdings) -> None:
         self._prefix = holdings.prefix
+        self._lost = "unknown" if holdings.doubtful else "bad"
         self._whole = whole_states(holdings.image_id, holdings.archives)
         self.snapshots = {snapshot.name: snapshot for snapshot in holdings.active}
         self.states: dict[str, State] = {}
@@ -150,7 +169,7 @@ class _Points:
                     name=name,
                     time=time,
                     protected=name in pinned or bool(snapshot and snapshot.protected),
-                    condition="good" if snapshot or state in self._whole else "bad",
+                    condition="good" if snapshot or state in self._whole else self._lost,
                 )
             )
         return result

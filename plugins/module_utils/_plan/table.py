@@ -22,6 +22,7 @@ def table(volume: str, plan: ConsolidationPlan) -> list[str]:
         if verdict.name in plan.unarchived:
             line += "; not removed: it was never exported"
         lines.append(line)
+    lines += [f"  {name}  remove  retired by an earlier consolidation" for name in plan.retired]
     if plan.blocked:
         lines.append(f"  {plan.blocked}")
     return lines
@@ -29,7 +30,9 @@ def table(volume: str, plan: ConsolidationPlan) -> list[str]:
 
 def difference(volume: str, plan: ConsolidationPlan) -> tuple[list[str], list[str]]:
     """Return the restore points of one *volume* before and after the plan, a line each."""
-    before = [f"{volume} {verdict.name}" for verdict in plan.verdicts]
+    before = [
+        f"{volume} {name}" for name in sorted([*plan.retired, *(verdict.name for verdict in plan.verdicts)])
+    ]
     made_again = {export.to.name: f" [{export.reason}]" for export in plan.exports}
     after = [
         f"{volume} {verdict.name}{made_again.get(verdict.name, '')}"

@@ -20,6 +20,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files impo
     read_json,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.set_record import Consolidated
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
     VolumeDirectory,
     describe,
@@ -64,11 +65,11 @@ def test_init_makes_a_set_once(path: str, umask: int) -> None:
     finally:
         os.umask(mask)
     assert changed
-    assert (made.fsid, made.prefix, made.timezone, made.last_consolidation) == (
+    assert (made.fsid, made.prefix, made.timezone, made.consolidated) == (
         samples.FSID,
         "gfs",
         ZONE,
-        None,
+        {},
     )
     assert os.stat(path).st_mode & 0o7777 == 0o700
     assert os.stat(os.path.join(path, "backup-set.json")).st_mode & 0o7777 == 0o600
@@ -144,9 +145,7 @@ def test_a_damaged_record_is_not_replaced(path: str, backup_set: BackupSet) -> N
             attempt()
 
 
-@pytest.mark.parametrize(
-    "key", ["set_id", "fsid", "prefix", "timezone", "created", "last_consolidation", "format"]
-)
+@pytest.mark.parametrize("key", ["set_id", "fsid", "prefix", "timezone", "created", "consolidated", "format"])
 def test_a_record_that_lacks_something(path: str, backup_set: BackupSet, key: str) -> None:
     file = os.path.join(path, "backup-set.json")
     content = read_json(file)
@@ -167,19 +166,18 @@ def test_a_lost_record_can_be_made_again_for_the_same_cluster_only(path: str, ba
 
 def test_a_consolidation_is_recorded(path: str, backup_set: BackupSet) -> None:
     policy = {"daily": 7, "weekly": 4, "monthly": 3, "weekly_day": "sunday"}
-    backup_set.record_consolidation(samples.NOON, policy, ZONE, {"a/b/c": 14, "a/b/d": 3})
-    backup_set.record_consolidation(samples.NOON, policy, "UTC", {"a/b/c": 13})
+    first, other = Consolidated(samples.NOON, policy, 14), Consolidated(samples.NOON, policy, 3)
+    backup_set.record_consolidation({"a/b/c": first, "a/b/d": other}, ZONE)
+    later = Consolidated(samples.NOON, {**policy, "daily": 8}, 13)
+    backup_set.record_consolidation({"a/b/c": later}, "UTC")
     for one in (backup_set, BackupSet.open(path)):
-        last = one.last_consolidation
-        assert last is not None
-        assert (last.time, last.policy, last.timezone, last.prefix) == (samples.NOON, policy, "UTC", "gfs")
-        assert last.kept == {"a/b/c": 13, "a/b/d": 3}
+        assert one.consolidated == {"a/b/c": later, "a/b/d": other}
         assert one.timezone == "UTC"
 
 
 def test_two_runs_do_not_record_at_the_same_time(path: str, backup_set: BackupSet) -> None:
     with VolumeLock(path), pytest.raises(LockedError):
-        backup_set.record_consolidation(samples.NOON, {}, ZONE, {})
+        backup_set.record_consolidation({}, ZONE)
 
 
 def test_a_volume_is_found_by_identity_wherever_it_lies(path: str, backup_set: BackupSet) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+import typing as t
 
 import pytest
 
@@ -15,6 +16,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Snaps
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import Holdings, plan_backup
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.consolidation import (
     CannotConsolidate,
+    ConsolidationPlan,
     plan_consolidation,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.guards import objection
@@ -157,6 +159,20 @@ def test_archives_of_a_point_that_cannot_be_restored_stay_until_a_newer_good_one
     assert plan.blocked
 
 
+def test_where_a_manifest_is_in_doubt_nothing_counts_as_lost_and_nothing_is_removed() -> None:
+    """An archive whose manifest is damaged may be good, and with it all that stands on it."""
+    volume = backed_up(4)
+    holdings = dataclasses.replace(
+        volume.holdings(), snapshots=tuple(volume.snapshots[3:]), archives=tuple(volume.archives[2:])
+    )
+    plan = plan_consolidation(holdings, ONE_DAILY, START + 4 * DAY, no_parent)
+    assert plan.remove_archives
+    doubtful = dataclasses.replace(holdings, doubtful=True)
+    plan = plan_consolidation(doubtful, ONE_DAILY, START + 4 * DAY, no_parent)
+    assert plan.blocked
+    assert not plan.remove_archives
+
+
 def test_what_is_superseded_goes_and_the_full_that_is_there_stays() -> None:
     volume = backed_up(2)
     second = volume.snapshots[1]
@@ -215,28 +231,40 @@ def test_a_plan_is_plain_data_and_says_what_it_frees() -> None:
 class TestGuards:
     NOW = START + 10 * DAY
 
-    def plan(self, days: int = 10, policy: Policy = ONE_DAILY, now: dt.datetime | None = None):
+    def plan(
+        self, days: int = 10, policy: Policy = ONE_DAILY, now: dt.datetime | None = None
+    ) -> ConsolidationPlan:
         volume = backed_up(days)
         return plan_consolidation(volume.holdings(), policy, now or self.NOW, no_parent)
 
+    def last(self, kept: int, policy: Policy = ONE_DAILY) -> tuple[dict[str, t.Any], int]:
+        return policy.to_dict(), kept
+
     def test_an_ordinary_plan_meets_no_objection(self) -> None:
-        assert objection(self.plan(), ONE_DAILY, self.NOW, 1, 70) is None
+        assert objection(self.plan(), ONE_DAILY, self.NOW, self.last(1), 70) is None
 
     def test_much_less_than_last_time_is_refused(self) -> None:
-        assert "less than 70 %" in (objection(self.plan(), ONE_DAILY, self.NOW, 2, 70) or "")
+        assert "less than 70 %" in (objection(self.plan(), ONE_DAILY, self.NOW, self.last(2), 70) or "")
 
     def test_just_enough_is_not_refused(self) -> None:
         week = Policy(timezone="UTC", daily=7, weekly=0, monthly=0)
         plan = self.plan(policy=week)
-        assert objection(plan, week, self.NOW, 10, 70) is None
-        assert objection(plan, week, self.NOW, 11, 70) is not None
+        assert objection(plan, week, self.NOW, self.last(10, week), 70) is None
+        assert objection(plan, week, self.NOW, self.last(11, week), 70) is not None
+
+    @pytest.mark.parametrize("days", [1, 10])
+    def test_another_policy_is_refused_also_when_there_is_nothing_to_do_yet(self, days: int) -> None:
+        before = Policy(timezone="UTC", daily=8, weekly=0, monthly=0)
+        said = objection(self.plan(days=days), ONE_DAILY, self.NOW, self.last(1, before), 70)
+        assert "daily was 8, now 1" in (said or "")
+        assert "weekly" not in (said or "")
 
     def test_a_clock_behind_the_newest_snapshot_is_refused(self) -> None:
         behind = START + 7 * DAY + dt.timedelta(hours=1)
         assert "clock" in (objection(self.plan(now=behind), ONE_DAILY, behind, None, 70) or "")
 
     def test_nothing_to_do_meets_no_objection(self) -> None:
-        assert objection(self.plan(days=1), ONE_DAILY, self.NOW, 100, 70) is None
+        assert objection(self.plan(days=1), ONE_DAILY, self.NOW, self.last(100), 70) is None
 
 
 def test_the_state_of_a_rebuilt_archive_is_no_ground_for_a_diff() -> None:
