@@ -46,7 +46,7 @@ options:
   timezone:
     description:
       - The IANA name of the time zone whose days retention counts, for example V(Europe/Berlin). It is recorded in
-        the backup set by O(init) and required for it.
+        the backup set by O(init) and required for it. Without O(init) it must be the recorded one, where given.
     type: str
   planned_snapshot:
     description:

@@ -136,8 +136,8 @@ image_digest:
   type: str
 image_digest_on_record:
   description:
-    - What the digest was found to be when the restore point was backed up or proved before; null where it never was.
-      A restore with another digest fails.
+    - What the digest was found to be when the full was made, or when the restore point was restored before; null where
+      it was not. A restore with another digest fails.
   returned: success
   type: str
 seconds:

@@ -42,6 +42,8 @@ def test_every_restore_point_is_what_the_snapshot_is_and_the_image_is_like_the_o
     like, made = (json.loads(images.rbd(image, "info", "--format", "json")) for image in (spec, target))
     for key in ("size", "object_size", "features"):
         assert made[key] == like[key]
+    again = modules.restore(images.name(), check_mode=True)
+    assert again["image_digest_on_record"] == result["image_digest"]
 
 
 @pytest.mark.parametrize(

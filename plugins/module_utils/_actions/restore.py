@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import secrets
 import time
 import typing as t
@@ -14,7 +15,8 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import Choice, choose
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof, save_proof
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.verify import (
     open_stream,
     verify_archive,
@@ -30,6 +32,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     BackupError,
     CephError,
     InvalidInput,
+    LockedError,
     NotFound,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
@@ -45,9 +48,10 @@ def run(environment: Environment) -> Outcome:
     _refuse_existing(ceph, target)
     clock = time.monotonic()
     _prove(choice)
-    digest = None
+    recorded, digest = _recorded_digest(choice), None
     if not environment.check_mode:
         digest = _Restore(ceph, choice, target, options["target"]["data_pool"]).run()
+        _remember(choice, digest, environment.now())
     return Outcome(
         changed=True,
         values={
@@ -58,7 +62,7 @@ def run(environment: Environment) -> Outcome:
             "image": str(target),
             "size": choice.chain[-1].to.size,
             "image_digest": digest,
-            "image_digest_on_record": _recorded_digest(choice),
+            "image_digest_on_record": recorded,
             "seconds": round(time.monotonic() - clock, 3),
         },
         diff={"before": "", "after": f"{target}: {choice.snapshot} of {choice.directory}\n"},
@@ -180,3 +184,14 @@ def _prove(choice: Choice) -> None:
 def _recorded_digest(choice: Choice) -> str | None:
     archive = choice.chain[-1]
     return archive.image_digest or load_proof(choice.directory.path).image_digest(archive.to)
+
+
+def _remember(choice: Choice, digest: str, now: dt.datetime) -> None:
+    """Put the image digest on record, for the next restore to be compared with, where that is possible now."""
+    try:
+        with VolumeLock(choice.directory.path):
+            proof = load_proof(choice.directory.path)
+            proof.record_replayed(choice.chain[-1].to, digest, now)
+            save_proof(choice.directory.path, proof)
+    except (ArchiveError, LockedError):
+        pass  # a mount that is read-only, or a run that is at work there: the restore is good without it
