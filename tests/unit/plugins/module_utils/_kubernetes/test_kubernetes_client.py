@@ -120,6 +120,7 @@ def test_a_server_that_is_not_there_is_named() -> None:
         with pytest.raises(KubernetesError, match=host) as caught:
             connect({"host": host, "api_key": TOKEN}, sleep=sleeps).get(PATH)
     assert caught.value.details["kind"] == "unreachable"
+    assert "refused" in caught.value.message
     assert len(sleeps) == 3
 
 

@@ -220,3 +220,17 @@ def test_the_secrets_in_a_kubeconfig_are_found() -> None:
     }
     assert secrets_in(kubeconfig(**user)) == ["s1", "s2", "s3", "s4", "s5"]
     assert secrets_in("/root/.kube/config") == []
+
+
+def test_the_environment_of_a_credential_plugin_is_secret() -> None:
+    plugin = {"command": "login", "env": [{"name": "PASSWORD", "value": SECRET}]}
+    assert secrets_in(kubeconfig(exec=plugin)) == [SECRET]
+
+
+def test_the_text_of_a_kubeconfig_is_no_path_and_is_never_quoted() -> None:
+    text = yaml.safe_dump(kubeconfig(token=SECRET))
+    assert {text, SECRET} <= set(secrets_in(text))
+    with pytest.raises(KubernetesError) as caught:
+        load_configuration(AuthOptions(kubeconfig=text))
+    assert SECRET not in str(caught.value)
+    assert "path" in caught.value.message
