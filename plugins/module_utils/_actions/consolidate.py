@@ -209,7 +209,10 @@ class _Consolidation:
                 raise
             done.damage.append(f"{error.message} It was exported again.")
             done.changed = True
-            return exporter.write(export, prove=True).archive
+            written = exporter.write(export, prove=True).archive
+            if written.file != archive.file:  # compressed in another way by now
+                directory.remove_archive(archive)
+            return written
 
     def _retire(self, directory: VolumeDirectory, snapshots: t.Iterable[Snapshot]) -> None:
         proof = load_proof(directory.path)
