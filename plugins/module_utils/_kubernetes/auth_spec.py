@@ -12,6 +12,8 @@ import typing as t
 
 from ansible.module_utils.basic import env_fallback
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.configuration import is_text
+
 
 def _option(*variables: str, **spec: t.Any) -> dict[str, t.Any]:
     return {**spec, "fallback": (env_fallback, [f"K8S_AUTH_{variable}" for variable in variables])}
@@ -35,11 +37,6 @@ AUTH_SPEC: dict[str, dict[str, t.Any]] = {
 _SECRET_KEYS = frozenset(
     ("token", "password", "client-key-data", "access-token", "id-token", "refresh-token", "client-secret")
 )
-
-
-def is_text(kubeconfig: str) -> bool:
-    """Whether this is the text of a kubeconfig where its path is wanted."""
-    return "\n" in kubeconfig or "apiVersion" in kubeconfig
 
 
 def secrets_in(kubeconfig: t.Any) -> list[str]:

@@ -15,7 +15,6 @@ import os
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import KubernetesError, MissingLibrary
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.auth_spec import is_text
 
 try:
     from kubernetes import client as _client
@@ -48,6 +47,11 @@ class AuthOptions:
         """Take the options up that are of this kind; an empty text counts as not given."""
         names = (field.name for field in dataclasses.fields(cls))
         return cls(**{name: None if options.get(name) == "" else options.get(name) for name in names})
+
+
+def is_text(kubeconfig: str) -> bool:
+    """Whether this is the text of a kubeconfig where its path is wanted."""
+    return "\n" in kubeconfig or "apiVersion" in kubeconfig
 
 
 def require_library() -> None:
