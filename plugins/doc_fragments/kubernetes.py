@@ -27,7 +27,7 @@ options:
       - The environment variable E(K8S_AUTH_KUBECONFIG) if not given.
       - Without O(kubeconfig), O(context), and O(host) with a token or a password, the ServiceAccount of the pod that
         the module runs in is used, and outside of a pod E(KUBECONFIG) or C(~/.kube/config).
-      - A token that is refreshed while the module runs is not written back.
+      - A token that is refreshed while the module runs is not written back, unless O(persist_config) is set.
     type: raw
   context:
     description:
@@ -78,6 +78,41 @@ options:
       - Hosts, domains and networks, separated by commas, that are reached without O(proxy).
       - The environment variable E(K8S_AUTH_NO_PROXY) if not given.
     type: str
+  proxy_headers:
+    description: Headers for the proxy.
+    type: dict
+    suboptions:
+      proxy_basic_auth:
+        description:
+          - User and password for HTTP Basic authentication at the proxy, separated by a colon.
+          - The environment variable E(K8S_AUTH_PROXY_HEADERS_PROXY_BASIC_AUTH) if not given.
+        type: str
+      basic_auth:
+        description:
+          - User and password for an C(Authorization) header, separated by a colon.
+          - The environment variable E(K8S_AUTH_PROXY_HEADERS_BASIC_AUTH) if not given.
+        type: str
+      user_agent:
+        description:
+          - What the client calls itself.
+          - The environment variable E(K8S_AUTH_PROXY_HEADERS_USER_AGENT) if not given.
+        type: str
+  persist_config:
+    description:
+      - Whether a token that is refreshed while the module runs is written back to the kubeconfig.
+      - The environment variable E(K8S_AUTH_PERSIST_CONFIG) if not given; otherwise it is not.
+    type: bool
+  impersonate_user:
+    description:
+      - The user to act as. The account needs the verb C(impersonate) for it.
+      - The environment variable E(K8S_AUTH_IMPERSONATE_USER) if not given.
+    type: str
+  impersonate_groups:
+    description:
+      - The groups to act as, beside O(impersonate_user).
+      - The environment variable E(K8S_AUTH_IMPERSONATE_GROUPS) if not given, separated by commas.
+    type: list
+    elements: str
 requirements:
   - kubernetes >= 28.1.0 (Python library, where Kubernetes is used)
 """

@@ -59,7 +59,8 @@ class Snapshot:
 class ImageInfo:
     """What ``rbd info`` says of an image. Sizes in bytes; ``snapshot_count`` counts those of all kinds.
 
-    It is 0 where this ``rbd`` does not tell.
+    It is 0 where this ``rbd`` does not tell. An image that is not ``primary`` is a copy that mirroring writes: it takes
+    no snapshot but mirroring's own.
     """
 
     id: str
@@ -71,6 +72,7 @@ class ImageInfo:
     data_pool: str | None = None
     stripe_unit: int | None = None
     stripe_count: int | None = None
+    primary: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,6 +56,13 @@ options:
     description: How many volumes are proved against Ceph at the same time.
     type: int
     default: 2
+  resolved_for:
+    description:
+      - The RV(resolved_for) of an earlier task of the same run. If this task asks the same thing of the same API server
+        as the same account, it makes no request, and returns RV(reused) true and no volumes - those of the earlier task
+        hold. Otherwise, it resolves anew. A kubeconfig or an environment variable that has changed since is noticed.
+      - Never keep it from one run to the next, as a resolution that is not of this run misses what is new.
+    type: str
 seealso:
   - module: rbd_backup.gfs.rbd_snapshot
 """
@@ -113,6 +120,23 @@ volumes:
       description: Id of the image.
       type: str
       sample: 10226b8b4567
+    size:
+      description: Size of the image in bytes; null without O(ceph), like the next three.
+      type: int
+      sample: 1073741824
+    features:
+      description: Features of the image.
+      type: list
+      elements: str
+      sample: [layering, exclusive-lock]
+    object_size:
+      description: Size of the image's objects in bytes.
+      type: int
+      sample: 4194304
+    parent:
+      description: The snapshot that the image is a clone of; null if it is none.
+      type: str
+      sample: replicapool/csi-snap-2f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02@csi-snap-2f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
     users:
       description: The workloads that use it.
       type: list
@@ -136,7 +160,9 @@ volumes:
           back into a cluster.
       type: dict
 left_out:
-  description: What can hold data and is not backed up.
+  description:
+    - What can hold data and is not backed up.
+    - It is not called C(skipped), because Ansible takes a task with such a result for one that did not run.
   returned: always, also when O(strict) fails the task
   type: list
   elements: dict
@@ -158,7 +184,8 @@ left_out:
       type: str
       sample: its storage class is 'standard', which is not among those to be backed up
     warning:
-      description: Whether it is an RBD image all the same, left out for its class alone; a warning is given too.
+      description: Whether it is an RBD image all the same, left out for its class or as mirroring's copy; a warning
+        is given too.
       type: bool
 problems:
   description: What could not be resolved.
@@ -179,10 +206,23 @@ problems:
       description: What was asked and what came of it.
       type: str
 requests:
-  description: How many requests were made of the Kubernetes API to resolve, retries included.
+  description:
+    - How many requests were made of the Kubernetes API to resolve, retries included.
+    - Four a namespace, one more where it has Deployments and pods, two for the cluster, and one for each page of 500
+      objects after the first.
   returned: always, also when O(strict) fails the task
   type: int
   sample: 8
+resolved_for:
+  description:
+    - What was asked, of which API server, and as whom, as a SHA-256, for the option O(resolved_for) of later tasks.
+    - No password is in it. Null when Kubernetes or Ceph could not be asked.
+  returned: always, also when O(strict) fails the task
+  type: str
+reused:
+  description: Whether nothing was asked because O(resolved_for) says that this was resolved already.
+  returned: always, also when O(strict) fails the task
+  type: bool
 """
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.resolve import run
@@ -211,6 +251,7 @@ def main() -> None:
                 "storage_classes": {"type": "list", "elements": "str", "required": True},
                 "strict": {"type": "bool", "default": False},
                 "parallel": {"type": "int", "default": 2},
+                "resolved_for": {"type": "str"},
             },
         ),
         run,

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
@@ -15,68 +17,153 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volum
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes import volume_to_dict
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import BackupError
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.claims import ResolvedVolume
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.resolve import resolve
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Identity, Volume
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
+    BackupError,
+    CephError,
+    KubernetesError,
+    NotFound,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.claims import ResolvedVolume, Skip
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.resolve import Resolution, resolve
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
+    Identity,
+    ImageInfo,
+    ImageSpec,
+    Volume,
+)
 
 # ceph-csi writes these into an image's metadata (its option --setmetadata, which Rook turns on).
 _OWNER = {"csi.storage.k8s.io/pvc/namespace": "namespace", "csi.storage.k8s.io/pvc/name": "claim"}
 
+_ASKED = ("workloads", "storage_classes", "strict", "ceph")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Proved:
+    """A resolved volume and what Ceph says of its image; None where Ceph was not asked."""
+
+    item: ResolvedVolume
+    info: ImageInfo | None = None
+
 
 def run(environment: Environment) -> Outcome:
-    """Carry out the module ``k8s_rbd_resolve``. Raises InvalidInput and KubernetesError."""
+    """Carry out the module ``k8s_rbd_resolve``. Raises InvalidInput."""
     options = environment.options
     parallel = check_parallel(options)
-    resolution = resolve(environment.cluster(), options["workloads"], options["storage_classes"])
-    found, problems = resolution.volumes, list(resolution.problems)
-    if options["ceph"] is not None and found:
-        found, failures = _prove(found, environment.ceph(), parallel)
-        problems += [
-            {
-                "namespace": item["namespace"],
-                "workload": None,
-                "claim": item["claim"],
-                "message": item["message"],
-            }
-            for item in failures
-        ]
+    resolution = Resolution()
+    cluster: Cluster | None = None
+    try:
+        cluster = environment.cluster()
+        key = _key(cluster, options)
+        if options["resolved_for"] == key:
+            return _outcome([], resolution, key, reused=True)
+        resolution = resolve(cluster, options["workloads"], options["storage_classes"])
+        found = [_Proved(item) for item in resolution.volumes]
+        if options["ceph"] is not None and found:
+            found = _prove(resolution, environment.ceph(), parallel)
+    except (CephError, KubernetesError) as error:
+        _problem(resolution, error.message)
+        resolution.requests = cluster.requests if cluster else 0
+        outcome = _outcome([], resolution, None)
+        outcome.fatal = error.message
+        return outcome
+    outcome = _outcome(found, resolution, key)
+    if options["strict"] and resolution.problems:
+        outcome.fatal = _fatal(resolution.problems)
+    return outcome
+
+
+def _key(cluster: Cluster, options: t.Mapping[str, t.Any]) -> str:
+    """Hash all that the answer depends on. The options for Kubernetes count by the connection that they lead to."""
+    asked = {name: options[name] for name in _ASKED}
+    text = json.dumps([cluster.connection, asked], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _outcome(
+    found: t.Sequence[_Proved], resolution: Resolution, key: str | None, reused: bool = False
+) -> Outcome:
     return Outcome(
         values={
-            "volumes": [_to_dict(item) for item in found],
+            "volumes": [_to_dict(proved) for proved in found],
             # not "skipped": Ansible takes a result with that key for a task that was skipped
             "left_out": resolution.skipped,
-            "problems": problems,
+            "problems": resolution.problems,
             "requests": resolution.requests,
+            "resolved_for": key,
+            "reused": reused,
         },
         warnings=[_warning(item) for item in resolution.skipped if item["warning"]],
-        fatal=_fatal(problems) if options["strict"] and problems else None,
     )
 
 
-def _prove(
-    found: t.Sequence[ResolvedVolume], ceph: RbdClient, parallel: int
-) -> tuple[list[ResolvedVolume], list[dict[str, t.Any]]]:
-    """Ask Ceph for the identity of every volume. What cannot be proved is no volume but a problem."""
-    by_volume = {id(item.volume): item for item in found}
+def _prove(resolution: Resolution, ceph: RbdClient, parallel: int) -> list[_Proved]:
+    """Ask Ceph for the identity of every volume. What cannot be proved is no volume but a problem.
 
-    def prove(volume: Volume) -> ResolvedVolume:
+    Raises CephError where Ceph cannot be asked at all: said once, not once a volume.
+    """
+    ceph.fsid()
+    ceph.pool_ids()
+    by_volume = {id(item.volume): item for item in resolution.volumes}
+
+    def prove(volume: Volume) -> _Proved:
         item = by_volume[id(volume)]
-        identity = ceph.identity(volume.spec)
-        _check_pool(item, identity)
-        _check_owner(volume, ceph.metadata(volume.spec))
-        return dataclasses.replace(item, volume=dataclasses.replace(volume, identity=identity))
+        spec, info = _find_image(item, ceph)
+        _check_owner(volume, ceph.metadata(spec))
+        proved = dataclasses.replace(volume, spec=spec, identity=ceph.identity(spec, info))
+        return _Proved(dataclasses.replace(item, volume=proved), info)
 
-    return for_each_volume([item.volume for item in found], prove, parallel)
+    found, failures = for_each_volume([item.volume for item in resolution.volumes], prove, parallel)
+    for failed in failures:
+        _problem(resolution, failed["message"], namespace=failed["namespace"], claim=failed["claim"])
+    first: dict[Identity | None, Volume] = {}
+    kept = []
+    for proved in found:
+        volume = proved.item.volume
+        other = first.setdefault(volume.identity, volume)
+        if proved.info is not None and not proved.info.primary:
+            reason = (
+                f"its image {volume.spec} is a copy that mirroring writes (non-primary), and takes no snapshots: it "
+                "has to be backed up in the Ceph cluster where it is primary, or promoted"
+            )
+            _leave_out(resolution, proved.item, reason, warning=True)
+        elif other is not volume:
+            reason = (
+                f"its image {volume.spec} is backed up as that of the claim {other.namespace}/{other.claim}"
+            )
+            _leave_out(resolution, proved.item, reason)
+        else:
+            kept.append(proved)
+    return kept
 
 
-def _check_pool(item: ResolvedVolume, identity: Identity) -> None:
-    if item.pool_id is not None and item.pool_id != identity.pool_id:
-        raise BackupError(
-            f"The persistent volume {item.persistent_volume} says that volume {item.volume} is in the pool with id "
-            f"{item.pool_id}, and Ceph says that pool {item.volume.spec.pool} has id {identity.pool_id}: it may be a "
-            "volume of another Ceph cluster. It was left out."
+def _find_image(item: ResolvedVolume, ceph: RbdClient) -> tuple[ImageSpec, ImageInfo]:
+    """Find the image in the pool that the volume handle means by its id: a pool may have been renamed."""
+    spec = item.volume.spec
+    there = ceph.pool_ids()
+    if item.pool_id is None or item.pool_id == there.get(spec.pool):
+        return spec, ceph.info(spec)
+    name = next((name for name, pool_id in there.items() if pool_id == item.pool_id), None)
+    contradiction = (
+        f"The persistent volume {item.persistent_volume} says that volume {item.volume} is in the pool with id "
+        f"{item.pool_id}, and Ceph says that "
+        + (
+            f"pool {spec.pool} has id {there[spec.pool]}"
+            if spec.pool in there
+            else f"there is no {spec.pool}"
         )
+    )
+    advice = "It may be a volume of another Ceph cluster. It was left out."
+    if name is None:
+        raise BackupError(f"{contradiction}; no pool has that id. {advice}")
+    renamed = dataclasses.replace(spec, pool=name)
+    try:
+        return renamed, ceph.info(renamed)
+    except NotFound:
+        raise BackupError(
+            f"{contradiction}; the pool with that id is {name}, which has no such image. {advice}"
+        ) from None
 
 
 def _check_owner(volume: Volume, metadata: t.Mapping[str, str]) -> None:
@@ -89,14 +176,34 @@ def _check_owner(volume: Volume, metadata: t.Mapping[str, str]) -> None:
             )
 
 
-def _to_dict(item: ResolvedVolume) -> dict[str, t.Any]:
+def _to_dict(proved: _Proved) -> dict[str, t.Any]:
+    item, info = proved.item, proved.info
     return {
         **volume_to_dict(item.volume),
+        "size": info.size if info else None,
+        "features": list(info.features) if info else None,
+        "object_size": info.object_size if info else None,
+        "parent": info.parent if info else None,
         "users": list(item.users),
         "storage_class": item.storage_class,
         "persistent_volume": item.persistent_volume,
         "form": item.form,
     }
+
+
+def _leave_out(resolution: Resolution, item: ResolvedVolume, reason: str, warning: bool = False) -> None:
+    users: list[str | None] = [*item.users] or [None]
+    volume = item.volume
+    resolution.skipped += [
+        dataclasses.asdict(Skip(volume.namespace, reason, user, volume.claim, warning=warning))
+        for user in users
+    ]
+
+
+def _problem(resolution: Resolution, message: str, **where: str) -> None:
+    resolution.problems.append(
+        {"namespace": None, "workload": None, "claim": None, **where, "message": message}
+    )
 
 
 def _warning(skipped: t.Mapping[str, t.Any]) -> str:

@@ -33,6 +33,7 @@ def image_info(answer: bytes) -> ImageInfo:
         data_pool=_text(found, "data_pool") if "data_pool" in found else None,
         stripe_unit=_number(found, "stripe_unit") if "stripe_unit" in found else None,
         stripe_count=_number(found, "stripe_count") if "stripe_count" in found else None,
+        primary=_object(found.get("mirroring", {})).get("primary", True) is not False,
     )
 
 

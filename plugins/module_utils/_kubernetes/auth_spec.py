@@ -32,6 +32,19 @@ AUTH_SPEC: dict[str, dict[str, t.Any]] = {
     "client_key": _option("CLIENT_KEY", "KEY_FILE", type="path", aliases=["key_file"], no_log=False),
     "proxy": _option("PROXY", type="str"),
     "no_proxy": _option("NO_PROXY", type="str"),
+    "proxy_headers": {
+        "type": "dict",
+        # or the variables would count only where the option is given
+        "apply_defaults": True,
+        "options": {
+            "proxy_basic_auth": _option("PROXY_HEADERS_PROXY_BASIC_AUTH", type="str", no_log=True),
+            "basic_auth": _option("PROXY_HEADERS_BASIC_AUTH", type="str", no_log=True),
+            "user_agent": _option("PROXY_HEADERS_USER_AGENT", type="str"),
+        },
+    },
+    "persist_config": _option("PERSIST_CONFIG", type="bool"),
+    "impersonate_user": _option("IMPERSONATE_USER", type="str"),
+    "impersonate_groups": _option("IMPERSONATE_GROUPS", type="list", elements="str"),
 }
 
 _SECRET_KEYS = frozenset(

@@ -18,7 +18,7 @@ import warnings
 from urllib.parse import urlencode
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import KubernetesError
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes import websocket
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes import connection, websocket
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.configuration import (
     AuthOptions,
     load_configuration,
@@ -52,13 +52,18 @@ class Cluster:
         attempts: int = 4,
         page_size: int = 500,
         sleep: t.Callable[[float], None] = time.sleep,
+        headers: t.Sequence[tuple[str, str]] = (),
     ) -> None:
-        """*timeout* in seconds for each request; *attempts* of a request in all; *page_size* objects a list request."""
+        """*timeout* in seconds for each request; *attempts* of a request in all; *page_size* objects a list request.
+
+        *headers* are sent with every request.
+        """
         require_library()
         self.requests = 0
         self.page_size = page_size
         self.cache: dict[str, t.Any] = {}
         self._configuration = configuration
+        self._headers = headers
         self._timeout = timeout
         self._attempts = attempts
         self._sleep = sleep
@@ -75,6 +80,11 @@ class Cluster:
     def host(self) -> str:
         """The URL of the API server."""
         return str(self._configuration.host)
+
+    @property
+    def connection(self) -> str:
+        """A hash over which server is asked, and as whom; equal for what is sure to get the same answers."""
+        return connection.fingerprint(self._configuration, self._authorization(), self._headers)
 
     def get(self, path: str, query: Query = ()) -> dict[str, t.Any]:
         """GET *path* and return the JSON object of the answer. Raises KubernetesError."""
@@ -98,7 +108,7 @@ class Cluster:
             self.requests += 1
         url = f"{self.host}{path}?{urlencode(query)}"
         try:
-            return websocket.connect(self._configuration, url, self._authorization(), protocol, timeout)
+            return websocket.connect(self._configuration, url, self._headers_sent(), protocol, timeout)
         except websocket.Refused as err:
             raise self._http_error("open a stream on", path, err.status, err.body, None) from None
         except websocket.NoConnection as err:
@@ -118,11 +128,15 @@ class Cluster:
                 return str(value)
         return None
 
-    def _get_once(self, path: str, query: Query) -> dict[str, t.Any]:
-        headers = {"Accept": "application/json", "User-Agent": "rbd_backup.gfs"}
+    def _headers_sent(self) -> list[tuple[str, str]]:
         authorization = self._authorization()
-        if authorization:
-            headers["Authorization"] = authorization
+        login = [("Authorization", authorization)] if authorization else []
+        return [*login, *self._headers]
+
+    def _get_once(self, path: str, query: Query) -> dict[str, t.Any]:
+        headers = urllib3.HTTPHeaderDict({"Accept": "application/json", "User-Agent": "rbd_backup.gfs"})
+        for name, value in self._headers_sent():
+            headers.add(name, value)
         url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
         with self._lock:
             self.requests += 1
@@ -219,4 +233,5 @@ def connect(options: t.Mapping[str, t.Any], **settings: t.Any) -> Cluster:
     *settings* are the keyword arguments of Cluster. Raises MissingLibrary, and KubernetesError for options that lead
     to no cluster.
     """
-    return Cluster(load_configuration(AuthOptions.from_mapping(options)), **settings)
+    auth = AuthOptions.from_mapping(options)
+    return Cluster(load_configuration(auth), headers=auth.impersonation(), **settings)

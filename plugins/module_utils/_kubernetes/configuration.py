@@ -19,6 +19,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import Kube
 try:
     from kubernetes import client as _client
     from kubernetes import config as _config
+    from urllib3.util import make_headers as _make_headers
 
     _IMPORT_ERROR: ImportError | None = None
 except ImportError as err:
@@ -41,12 +42,31 @@ class AuthOptions:
     client_key: str | None = None
     proxy: str | None = dataclasses.field(default=None, repr=False)
     no_proxy: str | None = None
+    proxy_headers: t.Mapping[str, str | None] | None = dataclasses.field(default=None, repr=False)
+    persist_config: bool | None = None
+    impersonate_user: str | None = None
+    impersonate_groups: t.Sequence[str] | None = None
 
     @classmethod
     def from_mapping(cls, options: t.Mapping[str, t.Any]) -> AuthOptions:
         """Take the options up that are of this kind; an empty text counts as not given."""
         names = (field.name for field in dataclasses.fields(cls))
         return cls(**{name: None if options.get(name) == "" else options.get(name) for name in names})
+
+    def impersonation(self) -> list[tuple[str, str]]:
+        """Return the headers that ask the API server to act as somebody else. Raises KubernetesError."""
+        groups = [group.strip() for group in self.impersonate_groups or () if group.strip()]
+        if groups and not self.impersonate_user:
+            raise KubernetesError(
+                "impersonate_groups is given without impersonate_user, which Kubernetes does not know. Nothing was "
+                "asked.",
+                kind="config",
+            )
+        headers = [("Impersonate-User", self.impersonate_user)] if self.impersonate_user else []
+        headers += [("Impersonate-Group", group) for group in groups]
+        for name, value in headers:
+            _check_header(name, value)
+        return headers
 
 
 def is_text(kubeconfig: str) -> bool:
@@ -126,11 +146,11 @@ def _load_kubeconfig(options: AuthOptions, configuration: t.Any) -> None:
             kind="config",
         )
     try:
-        # A refreshed token is not written back: the file belongs to the user.
+        # By default a refreshed token is not written back: the file belongs to the user.
         settings = {
             "context": options.context,
             "client_configuration": configuration,
-            "persist_config": False,
+            "persist_config": bool(options.persist_config),
         }
         if isinstance(given, dict):
             _config.load_kube_config_from_dict(given, **settings)
@@ -157,6 +177,16 @@ def _harmless(err: Exception) -> str:
     return f"its content is not that of a kubeconfig ({type(err).__name__})"
 
 
+def _check_header(name: str, value: str) -> None:
+    """Refuse what cannot be sent, without quoting it: the HTTP library's own message does."""
+    if not (value.isascii() and value.isprintable()):
+        raise KubernetesError(
+            f"{name} holds a character that cannot be sent to Kubernetes (the end of a line, or none of ASCII). "
+            "Nothing was asked.",
+            kind="config",
+        )
+
+
 def _override(options: AuthOptions, configuration: t.Any) -> None:
     if options.host:
         configuration.host = options.host.rstrip("/")
@@ -170,9 +200,14 @@ def _override(options: AuthOptions, configuration: t.Any) -> None:
     ):
         if value is not None:
             setattr(configuration, attribute, value)
+    headers: dict[str, t.Any] = {key: value for key, value in (options.proxy_headers or {}).items() if value}
+    if headers:
+        configuration.proxy_headers = _make_headers(**headers)
     login = None
     if options.api_key:
-        login = f"Bearer {options.api_key}"
+        # A token that was read from a file often brings the end of its line.
+        login = f"Bearer {options.api_key.strip()}"
+        _check_header("api_key", login)
     elif options.username and options.password:
         configuration.username, configuration.password = options.username, options.password
         login = configuration.get_basic_auth_token()

@@ -21,6 +21,8 @@ Object = t.Mapping[str, t.Any]
 _CSI_DRIVER = "rbd.csi.ceph.com"
 _FLEX_VENDORS = frozenset(("ceph.rook.io", "rook.io"))
 _DEFAULT_PREFIX = "csi-vol-"
+# Rook's name for a RADOS namespace or a subvolume group is an MD5 (pkg/operator/ceph/csi, GenerateClusterID).
+_NAMED_BY_ROOK = re.compile(r"[0-9a-f]{32}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MIGRATED = re.compile(r"mig_mons-(?P<mons>[^_]+)_image-(?P<image>[^_]+)_(?P<pool>[0-9a-fA-F]+)")
 _IN_TREE_PREFIX = "kubernetes-dynamic-pvc-"
@@ -74,21 +76,28 @@ def parse_handle(handle: str) -> Handle:
     return Handle(handle[10:end], int(rest[1], 16), rest[2])
 
 
-def rados_namespaces(persistent_volumes: t.Iterable[Object]) -> dict[str, set[str]]:
-    """Collect which RADOS namespaces volumes of ceph-csi show for each cluster id."""
-    found: dict[str, set[str]] = {}
+Known = t.Mapping[tuple[str, str], t.Collection[str]]
+
+
+def rados_namespaces(persistent_volumes: t.Iterable[Object]) -> dict[tuple[str, str], set[str]]:
+    """Collect which RADOS namespaces volumes made by ceph-csi show for each driver and cluster id; "" is the default.
+
+    ceph-csi has one RADOS namespace for a cluster id, in its configuration, and writes it into the volumes it makes.
+    """
+    found: dict[tuple[str, str], set[str]] = {}
     for item in persistent_volumes:
         csi = item["spec"].get("csi") or {}
         attributes = csi.get("volumeAttributes") or {}
-        if csi.get("driver", "").endswith(_CSI_DRIVER) and attributes.get("radosNamespace"):
-            found.setdefault(attributes.get("clusterID", ""), set()).add(attributes["radosNamespace"])
+        if attributes.get("imageName") and _is_handle(csi["volumeHandle"]) and _is_ceph_csi(csi):
+            key = (csi["driver"], attributes.get("clusterID", ""))
+            found.setdefault(key, set()).add(attributes.get("radosNamespace") or "")
     return found
 
 
-def locate(persistent_volume: Object, known: t.Mapping[str, t.Collection[str]]) -> Location:
+def locate(persistent_volume: Object, known: Known) -> Location:
     """Return the image of a PersistentVolume object. Raises NotRbd and Unresolved.
 
-    *known* is what :func:`rados_namespaces` found: a static volume does not say in which one it is.
+    *known* is what :func:`rados_namespaces` found: not every volume says in which one it is.
     """
     spec = persistent_volume["spec"]
     if "csi" in spec:
@@ -104,36 +113,87 @@ def locate(persistent_volume: Object, known: t.Mapping[str, t.Collection[str]]) 
     raise NotRbd(f"the persistent volume is of kind {kind}")
 
 
-def _locate_csi(csi: Object, known: t.Mapping[str, t.Collection[str]]) -> Location:
-    driver, handle = csi["driver"], csi["volumeHandle"]
-    if not driver.endswith(_CSI_DRIVER):
-        raise NotRbd(f"the persistent volume is of the CSI driver {driver}")
+def _is_handle(handle: str) -> bool:
+    try:
+        parse_handle(handle)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_static(attributes: Object) -> bool:
+    # The values that Go's ParseBool, with which ceph-csi reads it, takes for true.
+    return attributes.get("staticVolume") in ("1", "t", "T", "TRUE", "true", "True")
+
+
+def _is_ceph_csi(csi: Object) -> bool:
+    """Whether it is an RBD volume of ceph-csi. Its driver may be called anything (ceph-csi's option --drivername)."""
+    driver = csi["driver"]
+    if driver == _CSI_DRIVER or driver.endswith(f".{_CSI_DRIVER}"):
+        return True
     attributes = csi.get("volumeAttributes") or {}
+    if not attributes.get("clusterID") or not attributes.get("pool"):
+        return False
+    # A shared file system of ceph-csi may name a pool too, for its data.
+    if any(attributes.get(key) for key in ("fsName", "subvolumeName", "subvolumePath", "rootPath")):
+        return False
+    return bool(
+        _is_static(attributes)
+        or attributes.get("imageName")
+        or attributes.get("imageFeatures")
+        or _is_handle(csi["volumeHandle"])
+    )
+
+
+def _locate_csi(csi: Object, known: Known) -> Location:
+    driver, handle = csi["driver"], csi["volumeHandle"]
+    attributes = csi.get("volumeAttributes") or {}
+    if not _is_ceph_csi(csi) and not _is_migrated(csi):
+        raise NotRbd(f"the persistent volume is of the CSI driver {driver}")
     if _is_migrated(csi):
         return _locate_migrated(handle, attributes)
-    # The values that Go's ParseBool, with which ceph-csi reads it, takes for true.
-    if attributes.get("staticVolume") in ("1", "t", "T", "TRUE", "true", "True"):
-        return _locate_static(handle, attributes, known)
-    return _locate_dynamic(handle, attributes)
+    shown = sorted(known.get((driver, attributes.get("clusterID", "")), ()))
+    if _is_static(attributes):
+        return _locate_static(handle, attributes, shown)
+    return _locate_dynamic(handle, attributes, shown)
 
 
-def _locate_static(handle: str, attributes: Object, known: t.Mapping[str, t.Collection[str]]) -> Location:
-    """ceph-csi, docs/static-pvc.md and initStaticVol: the volume handle is the image's name.
+def _locate_static(handle: str, attributes: Object, shown: t.Sequence[str]) -> Location:
+    """ceph-csi, docs/static-pvc.md and NodeStageVolume: the volume handle is the image's name.
 
-    The RADOS namespace is that of the cluster id in ceph-csi's configuration (GetRBDRadosNamespace). Volumes that
-    ceph-csi made itself show it.
+    The RADOS namespace is that of the cluster id in ceph-csi's configuration (genVolFromVolumeOptions), whatever the
+    volume itself says of it. Volumes that ceph-csi made show it.
     """
-    namespaces = sorted(known.get(attributes.get("clusterID", ""), ()))
-    if not attributes.get("radosNamespace") and namespaces:
-        if len(namespaces) > 1:
-            raise Unresolved(
-                f"it does not name its RADOS namespace, and its clusterID has several: {', '.join(namespaces)}"
-            )
-        attributes = {**attributes, "radosNamespace": namespaces[0]}
-    return Location(_spec(attributes, handle), "ceph-csi-static", cluster_id=attributes.get("clusterID"))
+    named = attributes.get("radosNamespace") or ""
+    if named and shown and list(shown) != [named]:
+        raise Unresolved(
+            f"it names the RADOS namespace {named!r}, but other volumes of its clusterID are in {_quoted(shown)}, and "
+            "ceph-csi goes by the clusterID"
+        )
+    cluster_id = attributes.get("clusterID") or ""
+    if not named and not shown and _NAMED_BY_ROOK.fullmatch(cluster_id):
+        raise Unresolved(
+            f"its clusterID {cluster_id} is one that Rook makes for a RADOS namespace; the volume does not name that, "
+            "and no volume that ceph-csi made shows it. Write radosNamespace into its volumeAttributes"
+        )
+    place = {**attributes, "radosNamespace": named or _only(shown)}
+    return Location(_spec(place, handle), "ceph-csi-static", cluster_id=cluster_id or None)
 
 
-def _locate_dynamic(handle: str, attributes: Object) -> Location:
+def _only(shown: t.Sequence[str]) -> str:
+    """Return the RADOS namespace that the others of a cluster id show: the default one when there is no other."""
+    if len(shown) > 1:
+        raise Unresolved(
+            f"it does not name its RADOS namespace, and other volumes of its clusterID are in {_quoted(shown)}"
+        )
+    return shown[0] if shown else ""
+
+
+def _quoted(names: t.Sequence[str]) -> str:
+    return " and ".join(repr(name) if name else "the default one" for name in names)
+
+
+def _locate_dynamic(handle: str, attributes: Object, shown: t.Sequence[str]) -> Location:
     """ceph-csi, buildCreateVolumeResponse: imageName, pool and radosNamespace are written into the volume.
 
     Old releases wrote no imageName: there the name is the prefix and the uuid of the handle.
@@ -149,7 +209,8 @@ def _locate_dynamic(handle: str, attributes: Object) -> Location:
         return Location(_spec(attributes, image), "ceph-csi", cluster_id=attributes.get("clusterID"))
     if not image:
         image = (attributes.get("volumeNamePrefix") or _DEFAULT_PREFIX) + parsed.uuid
-        return Location(_spec(attributes, image), "ceph-csi-handle", parsed.pool_id, parsed.cluster_id)
+        place = {**attributes, "radosNamespace": attributes.get("radosNamespace") or _only(shown)}
+        return Location(_spec(place, image), "ceph-csi-handle", parsed.pool_id, parsed.cluster_id)
     if not image.endswith(parsed.uuid):
         raise Unresolved(
             f"volumeAttributes.imageName is {image!r}, but the volumeHandle is that of ...{parsed.uuid}"

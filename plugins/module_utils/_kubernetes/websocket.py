@@ -34,10 +34,9 @@ class NoConnection(Exception):
 
 
 def connect(
-    configuration: t.Any, url: str, authorization: str | None, protocol: str, timeout: float
+    configuration: t.Any, url: str, headers: t.Iterable[tuple[str, str]], protocol: str, timeout: float
 ) -> t.Any:
     """Return a connected ``websocket.WebSocket`` that speaks *protocol*. Raises Refused or NoConnection."""
-    header = [f"authorization: {authorization}"] if authorization else []
     stream = _websocket.WebSocket(
         sslopt=_tls(configuration),
         # An exec that is silent for minutes (rbd on a large sparse image) must survive firewalls that forget it.
@@ -49,7 +48,7 @@ def connect(
     try:
         stream.connect(
             ("wss" if secure else "ws") + url[url.index(":") :],
-            header=header,
+            header=[f"{name}: {value}" for name, value in headers],
             subprotocols=[protocol],
             timeout=timeout,
             # The token goes nowhere but to the host that was named.

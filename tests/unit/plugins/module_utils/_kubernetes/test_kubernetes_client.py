@@ -202,6 +202,20 @@ def test_an_empty_list_may_be_null() -> None:
         assert fetch(api.cluster(), PATH) == []
 
 
+def test_impersonation_goes_with_every_request() -> None:
+    with ScriptedApi(in_order(list_of())).running() as api:
+        options = {
+            "host": api.url,
+            "api_key": TOKEN,
+            "impersonate_user": "jane",
+            "impersonate_groups": ["a", "b"],
+        }
+        connect(options).get("/api/v1/pods")
+    headers = api.asked[0].headers
+    assert (headers["impersonate-user"], headers["impersonate-group"]) == ("jane", "b")
+    assert headers["authorization"] == f"Bearer {TOKEN}"
+
+
 def test_a_list_is_read_once_and_a_refusal_heard_once() -> None:
     with ScriptedApi(
         lambda asked: list_of({}) if "shop" in asked.path else status(403, "no")

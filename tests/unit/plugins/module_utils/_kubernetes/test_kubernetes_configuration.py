@@ -203,10 +203,61 @@ def test_the_text_of_the_options_holds_no_secret() -> None:
 def test_every_option_of_the_spec_is_taken_up_and_has_its_variable() -> None:
     fields = {field.name for field in dataclasses.fields(AuthOptions)}
     assert fields == set(AUTH_SPEC)
-    for name, option in AUTH_SPEC.items():
+    headers = AUTH_SPEC["proxy_headers"]
+    assert headers["apply_defaults"]
+    options = {name: option for name, option in AUTH_SPEC.items() if option is not headers}
+    options.update({f"proxy_headers_{name}": option for name, option in headers["options"].items()})
+    for name, option in options.items():
         assert f"K8S_AUTH_{name.upper()}" in option["fallback"][1]
         for alias in option.get("aliases", []):
             assert f"K8S_AUTH_{alias.upper()}" in option["fallback"][1]
+
+
+def test_headers_for_the_proxy() -> None:
+    headers = {"proxy_basic_auth": "me:pw", "basic_auth": None, "user_agent": "backup/1"}
+    options = {"host": "https://api.example.com", "api_key": SECRET, "proxy": "http://proxy:3128"}
+    loaded = load_configuration(AuthOptions.from_mapping({**options, "proxy_headers": headers}))
+    assert dict(loaded.proxy_headers) == {
+        "proxy-authorization": "Basic bWU6cHc=",
+        "user-agent": "backup/1",
+    }
+    nothing = dict.fromkeys(headers)
+    assert not load_configuration(
+        AuthOptions.from_mapping({**options, "proxy_headers": nothing})
+    ).proxy_headers
+
+
+@pytest.mark.parametrize("persist", [None, False, True])
+def test_a_refreshed_token_is_written_back_only_if_that_is_wanted(
+    persist: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, t.Any] = {}
+    monkeypatch.setattr(
+        config, "load_kube_config_from_dict", lambda _given, **settings: seen.update(settings)
+    )
+    load_configuration(AuthOptions(kubeconfig=kubeconfig(), persist_config=persist))
+    assert seen["persist_config"] is bool(persist)
+
+
+def test_impersonation_becomes_headers() -> None:
+    options = AuthOptions(impersonate_user="jane", impersonate_groups=["shop", " office ", ""])
+    assert options.impersonation() == [
+        ("Impersonate-User", "jane"),
+        ("Impersonate-Group", "shop"),
+        ("Impersonate-Group", "office"),
+    ]
+    assert AuthOptions().impersonation() == []
+    with pytest.raises(KubernetesError, match="without impersonate_user"):
+        AuthOptions(impersonate_groups=["shop"]).impersonation()
+    with pytest.raises(KubernetesError, match="Impersonate-User holds a character"):
+        AuthOptions(impersonate_user="jane\r\nImpersonate-Group: system:masters").impersonation()
+
+
+def test_a_token_with_the_end_of_its_line() -> None:
+    assert login_of(host="https://api.example.com", api_key=f"{SECRET}\n")[1] == f"Bearer {SECRET}"
+    with pytest.raises(KubernetesError, match="api_key holds a character") as caught:
+        login_of(host="https://api.example.com", api_key=f"{SECRET}\nmore")
+    assert SECRET not in caught.value.message
 
 
 def test_the_secrets_in_a_kubeconfig_are_found() -> None:

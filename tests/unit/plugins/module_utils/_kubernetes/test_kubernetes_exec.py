@@ -74,7 +74,7 @@ def test_the_request_asks_for_the_command_with_the_token() -> None:
         ("command", "rbd"),
         ("command", "a b"),
     ]
-    assert f"authorization: Bearer {TOKEN}" in requests[0]
+    assert f"Authorization: Bearer {TOKEN}" in requests[0]
     assert "v4.channel.k8s.io" in requests[0]
 
 

@@ -99,20 +99,66 @@ def test_static_volume_is_in_the_rados_namespace_that_others_of_its_cluster_id_s
     def static(cluster_id: str, **attributes: str) -> dict[str, t.Any]:
         return csi("my-image", pool="fast", clusterID=cluster_id, staticVolume="true", **attributes)
 
+    image = f"csi-vol-{UUID}"
     others = [
-        csi(clusterID="a", radosNamespace="tenant"),
-        csi(clusterID="b", radosNamespace="x"),
-        csi(clusterID="b", radosNamespace="y"),
-        csi(clusterID="c"),
-        csi(clusterID="c", driver="cephfs.csi.ceph.com", radosNamespace="csi"),
+        csi(clusterID="a", imageName=image, radosNamespace="tenant"),
+        csi(clusterID="b", imageName=image, radosNamespace="x"),
+        csi(clusterID="b", imageName=image, radosNamespace="y"),
+        csi(clusterID="c", imageName=image),
+        csi(clusterID="c", driver="cephfs.csi.ceph.com", fsName="fs", imageName=image, radosNamespace="csi"),
+        csi(clusterID="c", driver="another.rbd.csi.ceph.com", imageName=image, radosNamespace="z"),
+        # What says nothing of where ceph-csi puts its volumes: one made by hand, and one of an old release.
+        csi("by-hand", clusterID="c", staticVolume="true", radosNamespace="own"),
+        csi(clusterID="a"),
+        csi(clusterID="d", imageName=image),
+        csi(clusterID="d", imageName=image, radosNamespace="x"),
         volume(nfs={}),
     ]
     known = rados_namespaces(others)
     assert locate(static("a"), known).spec == ImageSpec("fast", "tenant", "my-image")
-    assert locate(static("a", radosNamespace="own"), known).spec == ImageSpec("fast", "own", "my-image")
+    assert locate(static("a", radosNamespace="tenant"), known).spec == ImageSpec("fast", "tenant", "my-image")
     assert locate(static("c"), known).spec == ImageSpec("fast", "", "my-image")
-    with pytest.raises(Unresolved, match="x, y"):
-        locate(static("b"), known)
+    assert locate(static("e"), known).spec == ImageSpec("fast", "", "my-image")
+    assert locate(static("e", radosNamespace="own"), known).spec == ImageSpec("fast", "own", "my-image")
+    for cluster_id, says in (("b", "'x' and 'y'"), ("d", "the default one and 'x'")):
+        with pytest.raises(Unresolved, match=says):
+            locate(static(cluster_id), known)
+    for cluster_id in ("a", "c"):
+        with pytest.raises(Unresolved, match="ceph-csi goes by the clusterID"):
+            locate(static(cluster_id, radosNamespace="own"), known)
+    # A volume of an old release has no imageName, and may not name its RADOS namespace either.
+    assert locate(csi(clusterID="a", pool="fast"), known).spec == ImageSpec("fast", "tenant", image)
+    assert locate(csi(clusterID="c", pool="fast"), known).spec == ImageSpec("fast", "", image)
+    with pytest.raises(Unresolved, match="'x' and 'y'"):
+        locate(csi(clusterID="b", pool="fast"), known)
+
+
+def test_a_cluster_id_that_rook_made_for_a_rados_namespace_is_no_default_one() -> None:
+    cluster_id = "80fc4f4bacc064be641633e6ed25ba7e"
+    static = {"pool": "fast", "clusterID": cluster_id, "staticVolume": "true"}
+    with pytest.raises(Unresolved, match="one that Rook makes for a RADOS namespace"):
+        locate_alone(csi("my-image", **static))
+    assert locate_alone(csi("my-image", **static, radosNamespace="x")).spec.rados_namespace == "x"
+    known = rados_namespaces([csi(clusterID=cluster_id, imageName="x", radosNamespace="blue")])
+    assert locate(csi("my-image", **static), known).spec.rados_namespace == "blue"
+
+
+@pytest.mark.parametrize(
+    ("handle", "attributes", "form"),
+    [
+        (HANDLE, {"imageName": f"csi-vol-{UUID}"}, "ceph-csi"),
+        (HANDLE, {}, "ceph-csi-handle"),
+        ("my-image", {"staticVolume": "true"}, "ceph-csi-static"),
+        (
+            "mig_mons-0_image-x_66617374",
+            {"migration": "true", "staticVolume": "true"},
+            "ceph-csi-migrated",
+        ),
+    ],
+)
+def test_a_driver_may_be_called_anything(handle: str, attributes: dict[str, str], form: str) -> None:
+    found = locate_alone(csi(handle, driver="block.example.com", pool="fast", clusterID="ceph", **attributes))
+    assert (found.form, found.spec.pool) == (form, "fast")
 
 
 MIGRATED = (
@@ -175,6 +221,13 @@ def test_flex_volume_that_names_its_image() -> None:
             "CSI driver rook-ceph.cephfs.csi.ceph.com",
         ),
         (csi(driver="ebs.csi.aws.com"), "ebs.csi.aws.com"),
+        (csi("vol-1", driver="block.example.com", pool="fast", clusterID="ceph"), "block.example.com"),
+        (csi(driver="notrbd.csi.ceph.com"), "notrbd.csi.ceph.com"),
+        (csi(driver="files.example.com", pool="data", clusterID="c", subvolumeName="s"), "files.example.com"),
+        (
+            csi("x", driver="f.example.com", pool="p", clusterID="c", staticVolume="true", rootPath="/"),
+            "f.example.com",
+        ),
         (flex("vendor/nfs"), "vendor/nfs"),
         (flex(fsName="myfs", clusterNamespace="rook-ceph"), "shared file system"),
         (volume(nfs={"server": "nfs", "path": "/"}), "kind nfs"),
