@@ -23,11 +23,15 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     KubernetesError,
     NotFound,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.claims import ResolvedVolume, Skip
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.claims import (
+    ResolvedVolume,
+    Skip,
+    skips_of,
+    without_duplicates,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.resolve import Resolution, resolve
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
-    Identity,
     ImageInfo,
     ImageSpec,
     Volume,
@@ -62,6 +66,7 @@ def run(environment: Environment) -> Outcome:
         found = [_Proved(item) for item in resolution.volumes]
         if options["ceph"] is not None and found:
             found = _prove(resolution, environment.ceph(), parallel)
+        found = _choose(found, resolution)
     except (CephError, KubernetesError) as error:
         _problem(resolution, error.message)
         resolution.requests = cluster.requests if cluster else 0
@@ -117,25 +122,29 @@ def _prove(resolution: Resolution, ceph: RbdClient, parallel: int) -> list[_Prov
     found, failures = for_each_volume([item.volume for item in resolution.volumes], prove, parallel)
     for failed in failures:
         _problem(resolution, failed["message"], namespace=failed["namespace"], claim=failed["claim"])
-    first: dict[Identity | None, Volume] = {}
-    kept = []
+    return found
+
+
+def _choose(found: t.Sequence[_Proved], resolution: Resolution) -> list[_Proved]:
+    """Leave out what is no image to back up, or is backed up already under another claim."""
+    primary = []
     for proved in found:
-        volume = proved.item.volume
-        other = first.setdefault(volume.identity, volume)
-        if proved.info is not None and not proved.info.primary:
-            reason = (
-                f"its image {volume.spec} is a copy that mirroring writes (non-primary), and takes no snapshots: it "
-                "has to be backed up in the Ceph cluster where it is primary, or promoted"
-            )
-            _leave_out(resolution, proved.item, reason, warning=True)
-        elif other is not volume:
-            reason = (
-                f"its image {volume.spec} is backed up as that of the claim {other.namespace}/{other.claim}"
-            )
-            _leave_out(resolution, proved.item, reason)
-        else:
-            kept.append(proved)
-    return kept
+        if proved.info is None or proved.info.primary:
+            primary.append(proved)
+            continue
+        reason = (
+            f"its image {proved.item.volume.spec} is a copy that mirroring writes (non-primary), and takes no "
+            "snapshots: it has to be backed up in the Ceph cluster where it is primary, or promoted"
+        )
+        _leave_out(resolution, skips_of(proved.item, reason, warning=True))
+    kept, skips, problems = without_duplicates(
+        [proved.item for proved in primary], lambda item: item.volume.identity or item.volume.spec
+    )
+    _leave_out(resolution, skips)
+    for namespace, claim, message in problems:
+        _problem(resolution, message, namespace=namespace, claim=claim)
+    names = {(item.volume.namespace, item.volume.claim) for item in kept}
+    return [p for p in primary if (p.item.volume.namespace, p.item.volume.claim) in names]
 
 
 def _find_image(item: ResolvedVolume, ceph: RbdClient) -> tuple[ImageSpec, ImageInfo]:
@@ -191,13 +200,8 @@ def _to_dict(proved: _Proved) -> dict[str, t.Any]:
     }
 
 
-def _leave_out(resolution: Resolution, item: ResolvedVolume, reason: str, warning: bool = False) -> None:
-    users: list[str | None] = [*item.users] or [None]
-    volume = item.volume
-    resolution.skipped += [
-        dataclasses.asdict(Skip(volume.namespace, reason, user, volume.claim, warning=warning))
-        for user in users
-    ]
+def _leave_out(resolution: Resolution, skips: t.Iterable[Skip]) -> None:
+    resolution.skipped += [dataclasses.asdict(skip) for skip in skips]
 
 
 def _problem(resolution: Resolution, message: str, **where: str) -> None:

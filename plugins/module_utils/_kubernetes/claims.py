@@ -16,7 +16,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.volumes
     locate,
     rados_namespaces,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec, Volume
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Volume
 
 Object = t.Mapping[str, t.Any]
 
@@ -67,7 +67,7 @@ class ClaimResolver:
         self._storage_classes = {item["metadata"]["name"]: item for item in storage_classes}
         self._wanted = wanted_classes
         self._rados_namespaces = rados_namespaces(self._persistent_volumes.values())
-        self._found: dict[ImageSpec, ResolvedVolume] = {}
+        self._found: list[ResolvedVolume] = []
 
     def add(self, namespace: str, name: str, claim: Object | None, users: t.Sequence[str]) -> None:
         """Take the claim *name* of *namespace* up. *claim* is None when it does not exist."""
@@ -105,8 +105,8 @@ class ClaimResolver:
                 self._skip_class(namespace, name, users, storage_class)
 
     def volumes(self) -> list[ResolvedVolume]:
-        """Return the volumes in order of namespace and claim."""
-        return sorted(self._found.values(), key=lambda item: (item.volume.namespace, item.volume.claim))
+        """Return the volumes in order of namespace and claim; an image behind two claims is there twice."""
+        return sorted(self._found, key=lambda item: (item.volume.namespace, item.volume.claim))
 
     def _skip(
         self, namespace: str, claim: str, users: t.Sequence[str], reason: str, warning: bool = False
@@ -129,10 +129,6 @@ class ClaimResolver:
         users: t.Sequence[str],
     ) -> None:
         namespace, name = claim["metadata"]["namespace"], claim["metadata"]["name"]
-        first = self._found.get(location.spec)
-        if first is not None:
-            self._add_again(namespace, name, location, first, users)
-            return
         manifests: dict[str, t.Any] = {
             "claim": trim("v1", "PersistentVolumeClaim", claim),
             "persistent_volume": trim("v1", "PersistentVolume", persistent_volume),
@@ -141,31 +137,57 @@ class ClaimResolver:
             manifests["storage_class"] = trim(
                 "storage.k8s.io/v1", "StorageClass", self._storage_classes[storage_class]
             )
-        self._found[location.spec] = ResolvedVolume(
-            volume=Volume(namespace=namespace, claim=name, spec=location.spec, manifests=manifests),
-            users=tuple(users),
-            storage_class=storage_class,
-            persistent_volume=persistent_volume["metadata"]["name"],
-            form=location.form,
-            pool_id=location.pool_id,
-            cluster_id=location.cluster_id,
+        self._found.append(
+            ResolvedVolume(
+                volume=Volume(namespace=namespace, claim=name, spec=location.spec, manifests=manifests),
+                users=tuple(users),
+                storage_class=storage_class,
+                persistent_volume=persistent_volume["metadata"]["name"],
+                form=location.form,
+                pool_id=location.pool_id,
+                cluster_id=location.cluster_id,
+            )
         )
 
-    def _add_again(
-        self, namespace: str, name: str, location: Location, first: ResolvedVolume, users: t.Sequence[str]
-    ) -> None:
-        other = f"{first.volume.namespace}/{first.volume.claim}"
-        if None not in (location.cluster_id, first.cluster_id) and location.cluster_id != first.cluster_id:
+
+def without_duplicates(
+    found: t.Iterable[ResolvedVolume], key: t.Callable[[ResolvedVolume], t.Hashable]
+) -> tuple[list[ResolvedVolume], list[Skip], list[tuple[str, str, str]]]:
+    """Keep one claim for each image, which is what *key* tells apart.
+
+    Returns the first claims, the others, and (namespace, claim, message) for those that only seem to be of one image.
+    """
+    first: dict[t.Hashable, ResolvedVolume] = {}
+    skips: list[Skip] = []
+    problems: list[tuple[str, str, str]] = []
+    for item in found:
+        volume = item.volume
+        kept = first.setdefault(key(item), item)
+        if kept is item:
+            continue
+        other = f"{kept.volume.namespace}/{kept.volume.claim}"
+        if _differ(item.cluster_id, kept.cluster_id) or _differ(item.pool_id, kept.pool_id):
             message = (
-                f"The claims {other} and {namespace}/{name} lead to images of the same name {location.spec} in two "
-                f"Ceph clusters (clusterID {first.cluster_id} and {location.cluster_id}); the second was left out. "
-                "Back up the claims of each Ceph cluster in a run of its own."
+                f"The claims {other} and {volume.namespace}/{volume.claim} lead to images of the same name "
+                f"{volume.spec} in two Ceph clusters (clusterID {kept.cluster_id} and {item.cluster_id}, pool id "
+                f"{kept.pool_id} and {item.pool_id}); the second was left out. Back up the claims of each Ceph "
+                "cluster in a run of its own."
             )
-            self.problems.append((namespace, name, message))
-            return
-        self._skip(
-            namespace, name, users, f"its image {location.spec} is backed up as that of the claim {other}"
-        )
+            problems.append((volume.namespace, volume.claim, message))
+        else:
+            skips += skips_of(item, f"its image {volume.spec} is backed up as that of the claim {other}")
+    return list(first.values()), skips, problems
+
+
+def skips_of(item: ResolvedVolume, reason: str, warning: bool = False) -> list[Skip]:
+    """Return why a volume that was found is left out, once for each of its users."""
+    users: list[str | None] = [*item.users] or [None]
+    volume = item.volume
+    return [Skip(volume.namespace, reason, user, volume.claim, warning=warning) for user in users]
+
+
+def _differ(one: object, other: object) -> bool:
+    return None not in (one, other) and one != other
 
 
 def _class_of(claim: Object) -> str:

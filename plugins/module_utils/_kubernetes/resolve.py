@@ -45,8 +45,9 @@ _LOCAL = frozenset(("forbidden", "not_found", "server", "timeout", "expired", "a
 class Resolution:
     """What :func:`resolve` found.
 
-    ``skipped``: dicts with namespace, workload, claim, volume, reason, warning; what can hold data and is not backed
-    up. ``warning`` is true where an RBD image is left out for its storage class alone or its name cannot be told.
+    ``volumes``: an image that is behind two claims is there twice. ``skipped``: dicts with namespace, workload, claim,
+    volume, reason, warning; what can hold data and is not backed up. ``warning`` is true where an RBD image is left out
+    for its storage class alone or its name cannot be told.
     ``problems``: dicts with namespace, workload, claim, message. ``requests``: API requests made, retries included.
     """
 

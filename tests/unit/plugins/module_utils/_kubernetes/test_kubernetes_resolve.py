@@ -13,6 +13,10 @@ import typing as t
 import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import InvalidInput, KubernetesError
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.claims import (
+    Skip,
+    without_duplicates,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.resolve import Resolution, resolve
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._kubernetes.scripted_api import (
@@ -326,11 +330,16 @@ def test_an_image_behind_two_claims_is_backed_up_once(
     recorded.claim("a", source=image_of("ceph"))
     recorded.claim("b", source=image_of(second))
     result = recorded.resolve(named("web"))
-    assert claims(result) == ["shop/a"]
+    kept, skips, problems = without_duplicates(result.volumes, lambda item: item.volume.spec)
+    assert [item.volume.claim for item in kept] == ["a"]
     if is_problem:
-        assert "shop/a and shop/b lead to images of the same name fast/one" in messages(result)
+        ((namespace, claim, message),) = problems
+        assert (namespace, claim, skips) == ("shop", "b", [])
+        assert "shop/a and shop/b lead to images of the same name fast/one" in message
     else:
-        assert reasons(result) == {"b": "its image fast/one is backed up as that of the claim shop/a"}
+        reason = "its image fast/one is backed up as that of the claim shop/a"
+        assert skips == [Skip("shop", reason, "deployment/web", "b")]
+        assert problems == []
 
 
 def test_missing_workloads_and_namespaces_stop_nobody(recorded: Recorded) -> None:
