@@ -33,4 +33,6 @@ def test_a_thousand_claims_in_twenty_namespaces(lab: Lab) -> None:
             # are the whole cluster's, also those of other tests, and take one request a page.
             volumes = 1000 // page_size
             fixed = NAMESPACES * 4 + pages + 1
-            assert fixed + volumes <= result.requests <= fixed + volumes + 1000 // page_size
+            others = 1 + 500 // page_size
+            assert fixed + volumes <= result.requests <= fixed + volumes + others
+            print(f"{result.requests} requests with pages of {page_size}")

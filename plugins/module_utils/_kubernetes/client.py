@@ -100,6 +100,9 @@ class Cluster:
                 error = err
                 if not err.details.get("retry"):
                     break
+        if error.details.get("kind") == "timeout":
+            # The next request that fails like this finds a server that has stopped to answer anyone.
+            self._answered = False
         raise error
 
     def websocket(self, path: str, query: Query, protocol: str, timeout: float) -> t.Any:

@@ -57,6 +57,7 @@ def _add(request: Request, deployments: t.Any) -> None:
             raise InvalidInput(
                 f"The namespace {request.namespace} has two label selectors in workloads. {_NEXT}"
             )
+        _check_selector(request.namespace, deployments)
         request.selector = deployments
     elif (
         isinstance(deployments, list)
@@ -70,3 +71,27 @@ def _add(request: Request, deployments: t.Any) -> None:
             f"StatefulSets, nor the word all, nor a label selector (matchLabels, matchExpressions): {deployments!r}. "
             f"{_NEXT}"
         )
+
+
+def _check_selector(namespace: str, selector: t.Mapping[str, t.Any]) -> None:
+    labels = selector.get("matchLabels")
+    expressions = selector.get("matchExpressions")
+    good = labels is None or (
+        isinstance(labels, dict) and all(isinstance(value, str) for value in labels.values())
+    )
+    good = good and (expressions is None or isinstance(expressions, list))
+    if not (good and all(_is_expression(expression) for expression in expressions or ())):
+        raise InvalidInput(
+            f"The label selector of the namespace {namespace} in workloads is none of Kubernetes: {dict(selector)!r}. "
+            'matchLabels maps names to texts (write "true" with quotes); an item of matchExpressions has key, '
+            f"operator (In, NotIn, Exists, DoesNotExist) and, for In and NotIn, a list of values. {_NEXT}"
+        )
+
+
+def _is_expression(expression: t.Any) -> bool:
+    if not isinstance(expression, dict) or not isinstance(expression.get("key"), str):
+        return False
+    values = expression.get("values")
+    if expression.get("operator") in ("In", "NotIn"):
+        return isinstance(values, list) and bool(values) and all(isinstance(value, str) for value in values)
+    return expression.get("operator") in ("Exists", "DoesNotExist") and not values

@@ -139,6 +139,10 @@ def _read_namespace(cluster: Cluster, request: Request, result: Resolution) -> _
             Skip(request.namespace, reason, workload=str(workload), volume=volume)
             for volume, reason in mounts.others
         ]
+        found.skips += [
+            Skip(request.namespace, reason, workload=str(workload), claim=claim)
+            for claim, reason in mounts.strangers
+        ]
     if request.everything:
         _add_the_rest(found, request.namespace, claims, strangers.values())
     return found

@@ -31,10 +31,14 @@ class Workload:
 
 @dataclasses.dataclass(frozen=True)
 class Mounts:
-    """What a workload mounts: names of claims, and (volume of the pod, why it is not backed up)."""
+    """What a workload mounts: names of claims, and (volume of the pod, why it is not backed up).
+
+    ``strangers`` are (claim, why it is not backed up): claims called like its own.
+    """
 
     claims: tuple[str, ...]
     others: tuple[tuple[str, str], ...]
+    strangers: tuple[tuple[str, str], ...] = ()
 
 
 def matches(selector: Object | None, labels: t.Mapping[str, str] | None) -> bool:
@@ -130,11 +134,11 @@ def mounts_of(workload: Workload, pods: t.Iterable[Object], claim_names: t.Colle
     """
     specs = [workload.manifest["spec"]["template"]["spec"], *(pod["spec"] for pod in pods)]
     claims, others = mounts_in(specs)
+    below: set[tuple[str, str]] = set()
     if workload.kind == "statefulset":
         own, below = _template_claims(workload, claim_names)
         claims |= own
-        others |= below
-    return Mounts(tuple(sorted(claims)), tuple(sorted(others)))
+    return Mounts(tuple(sorted(claims)), tuple(sorted(others)), tuple(sorted(below)))
 
 
 def mounts_in(pod_specs: t.Iterable[Object]) -> tuple[set[str], set[tuple[str, str]]]:
@@ -173,6 +177,8 @@ def _template_claims(
     Those that the replicas should have are named whether they exist or not: a missing one is to be reported.
     """
     spec = workload.manifest["spec"]
+    if not spec.get("volumeClaimTemplates"):
+        return set(), set()
     start = int((spec.get("ordinals") or {}).get("start") or 0)
     replicas = int(spec.get("replicas", 1))
     claims: set[str] = set()

@@ -223,8 +223,8 @@ def test_the_claims_that_replicas_should_have_are_named_even_if_they_are_not_the
 def test_ordinals_begin_where_the_statefulset_says() -> None:
     found = mounts_of(statefulset("data", replicas=2, ordinals={"start": 5}), [], {"data-db-4", "data-db-9"})
     assert found.claims == ("data-db-5", "data-db-6", "data-db-9")
-    assert [name for name, _reason in found.others] == ["data-db-4"]
-    assert "spec.ordinals.start (5)" in found.others[0][1]
+    assert [name for name, _reason in found.strangers] == ["data-db-4"]
+    assert "spec.ordinals.start (5)" in found.strangers[0][1]
 
 
 @given(
