@@ -382,6 +382,28 @@ def test_each_way_to_authenticate(
         assert found["kind"] == "PodList", way
 
 
+def test_impersonation_acts_as_somebody_else(fresh: Cluster, lab: Lab) -> None:
+    account = "system:serviceaccount:rook-ceph:rbd-backup"
+    somebody = connect({"kubeconfig": lab.admin_kubeconfig, "impersonate_user": account})
+    assert somebody.get("/api/v1/persistentvolumes")["kind"] == "PersistentVolumeList"
+    with pytest.raises(KubernetesError, match=f'User "{account}" cannot list resource "secrets"'):
+        somebody.get("/api/v1/secrets")
+    member = connect(
+        {
+            "kubeconfig": lab.admin_kubeconfig,
+            "impersonate_user": "nobody",
+            "impersonate_groups": ["unknown", "system:masters"],
+        }
+    )
+    assert member.get("/api/v1/namespaces/default")["kind"] == "Namespace"
+    pod = find_pod(fresh, "rook-ceph", "app=rook-ceph-tools")
+    nobody = connect({"kubeconfig": lab.admin_kubeconfig, "impersonate_user": "nobody"})
+    with pytest.raises(KubernetesError, match="pods/exec"):
+        open_exec(nobody, "rook-ceph", pod.name, pod.containers[0], ["true"])
+    with pytest.raises(KubernetesError, match="impersonate"):
+        connect({"kubeconfig": lab.kubeconfig, "impersonate_user": "nobody"}).get("/api/v1/pods")
+
+
 def test_wrong_credentials_and_certificates_are_told_apart(fresh: Cluster, tmp_path: pathlib.Path) -> None:
     path = "/api/v1/persistentvolumes"
     with pytest.raises(KubernetesError, match=r"does not accept the credentials \(401") as caught:
