@@ -76,6 +76,15 @@ class ImageInfo:
 
 
 @dataclasses.dataclass(frozen=True)
+class ListedImage:
+    """What the listing of a whole pool says of an image: its size in bytes and its snapshots, in ascending id."""
+
+    id: str
+    size: int
+    snapshots: tuple[Snapshot, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class State:
     """The content of an image at one snapshot. ``snapshot_id`` is None where a rebuilt manifest lost it."""
 

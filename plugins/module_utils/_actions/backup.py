@@ -20,16 +20,18 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set
     parent_lookup,
     set_path,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.census import (
+    Census,
+    Seen,
+    read_volume,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
     check_parallel,
     failure,
     for_each_volume,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes import (
-    prove_identity,
-    volumes_from_options,
-)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes import volumes_from_options
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.codec import compressor
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
@@ -38,12 +40,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_dir
     describe,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import BackupError, InvalidInput
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
-    Identity,
-    ImageInfo,
-    Snapshot,
-    Volume,
-)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageInfo, Snapshot, Volume
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import check_prefix, snapshot_time
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import BackupPlan, plan_backup
 
@@ -71,7 +68,8 @@ def run(environment: Environment) -> Outcome:
     compressor(options["compression"], options["compression_level"])  # refuses a level that cannot be
     ceph = environment.ceph()
     backup_set, initialised = open_or_init_set(environment, ceph.fsid())
-    done, failures = for_each_volume(volumes, _Backup(environment, backup_set), parallel)
+    work = _Backup(environment, backup_set, Census(ceph, volumes))
+    done, failures = for_each_volume(volumes, work, parallel)
     written = [archive for item in done for archive in item.written]
     failures += [failure(item.volume, item.error) for item in done if item.error]
     if environment.check_mode:
@@ -97,36 +95,39 @@ def run(environment: Environment) -> Outcome:
 class _Backup:
     """Brings the archives of one volume up to date."""
 
-    def __init__(self, environment: Environment, backup_set: BackupSet) -> None:
+    def __init__(self, environment: Environment, backup_set: BackupSet, census: Census) -> None:
         self._options = environment.options
         self._check_mode = environment.check_mode
         self._ceph = environment.ceph()
+        self._census = census
         self._set = backup_set
         self._scan = backup_set.scan()
         self._planned_snapshot = _planned_snapshot(environment)
 
     def __call__(self, volume: Volume) -> _Done:
-        identity, info = prove_identity(volume, self._ceph)
-        volume = dataclasses.replace(volume, identity=identity)
-        directory = self._scan.find(identity)
-        done = self._plan(volume, identity, directory)
+        seen = self._census.look(volume)
+        volume = dataclasses.replace(volume, identity=seen.identity)
+        directory = self._scan.find(seen.identity)
+        done = self._plan(volume, seen, directory)
         if not (done.plan.exports or done.plan.present):
             raise BackupError(
                 f"Volume {volume} has no snapshot {self._options['prefix']}-...: nothing of it was backed up. Take one "
                 "with rbd_snapshot first; where there are snapshots of another prefix, give that one."
             )
-        if self._check_mode or (directory is None and not done.plan.exports):
+        if self._check_mode:
+            return done
+        if not done.plan.exports and (directory is None or not directory.has_leftovers()):
             return done
         if directory is None:
-            directory = self._set.create(volume, self._describe(volume, info))
+            directory = self._set.create(volume, self._describe(volume, read_volume(volume, self._ceph)[1]))
         with VolumeLock(directory.path):
             directory.clean_temporaries()
-            done = self._plan(
-                volume, identity, directory
-            )  # what was planned before the lock may be done by now
             if done.plan.exports:
+                seen, info = read_volume(volume, self._ceph)
+                # what was planned before the lock may be done by now
+                done = self._plan(volume, seen, directory)
                 directory.update_description(self._describe(volume, info))
-            exporter = Exporter(self._ceph, volume, identity, directory, self._options)
+            exporter = Exporter(self._ceph, volume, seen.identity, directory, self._options)
             try:
                 for export in done.plan.exports:
                     done.written.append(exporter.write(export))
@@ -134,23 +135,22 @@ class _Backup:
                 done.error = error
             return done
 
-    def _plan(self, volume: Volume, identity: Identity, directory: VolumeDirectory | None) -> _Done:
-        snapshots = self._snapshots(volume)
-        holdings, damage = holdings_of(directory, identity, snapshots, self._options["prefix"])
+    def _plan(self, volume: Volume, seen: Seen, directory: VolumeDirectory | None) -> _Done:
+        snapshots = self._snapshots(seen)
+        holdings, damage = holdings_of(directory, seen.identity, snapshots, self._options["prefix"])
         plan = plan_backup(holdings, parent_lookup(volume.spec, self._ceph, self._planned_snapshot))
         return _Done(volume, plan, damage)
 
     def _describe(self, volume: Volume, info: ImageInfo) -> dict[str, t.Any]:
         return describe(volume, info, self._ceph.metadata(volume.spec))
 
-    def _snapshots(self, volume: Volume) -> tuple[Snapshot, ...]:
-        everything = self._ceph.snapshots(volume.spec)
-        snapshots = ours(everything, self._options["prefix"])
+    def _snapshots(self, seen: Seen) -> tuple[Snapshot, ...]:
+        snapshots = ours(seen.snapshots, self._options["prefix"])
         name = self._planned_snapshot
         if name is None or any(snapshot.name == name for snapshot in snapshots):
             return snapshots
-        following = max((snapshot.id for snapshot in everything), default=0) + 1
-        return (*snapshots, Snapshot(following, name, self._ceph.info(volume.spec).size))
+        following = max((snapshot.id for snapshot in seen.snapshots), default=0) + 1
+        return (*snapshots, Snapshot(following, name, seen.size))
 
 
 def _planned_snapshot(environment: Environment) -> str | None:

@@ -17,16 +17,18 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set
     parent_lookup,
     set_path,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.census import (
+    Census,
+    Seen,
+    read_volume,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
     check_parallel,
     failure,
     for_each_volume,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes import (
-    prove_identity,
-    volumes_from_options,
-)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes import volumes_from_options
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.codec import compressor
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
@@ -85,7 +87,9 @@ def run(environment: Environment) -> Outcome:
     _check_numbers(options)
     backup_set = open_set(options, environment.ceph().fsid())
     policy = _policy(options, backup_set)
-    done, failures = for_each_volume(volumes, _Consolidation(environment, backup_set, policy), parallel)
+    census = Census(environment.ceph(), volumes)
+    work = _Consolidation(environment, backup_set, policy, census)
+    done, failures = for_each_volume(volumes, work, parallel)
     failures += [failure(item.volume, item.error) for item in done if item.error]
     recorded, fatal = _record(environment, backup_set, policy, done)
     before, after = _differences(done)
@@ -106,7 +110,9 @@ def run(environment: Environment) -> Outcome:
 class _Consolidation:
     """Consolidates one volume."""
 
-    def __init__(self, environment: Environment, backup_set: BackupSet, policy: Policy) -> None:
+    def __init__(
+        self, environment: Environment, backup_set: BackupSet, policy: Policy, census: Census
+    ) -> None:
         self._options = environment.options
         self._check_mode = environment.check_mode
         self._ceph = environment.ceph()
@@ -115,30 +121,35 @@ class _Consolidation:
         self._set = backup_set
         self._scan = backup_set.scan()
         self._policy = policy
+        self._census = census
 
     def __call__(self, volume: Volume) -> _Done:
-        identity, _info = prove_identity(volume, self._ceph)
-        directory = self._scan.find(identity)
+        seen = self._census.look(volume)
+        volume = dataclasses.replace(volume, identity=seen.identity)
+        directory = self._scan.find(seen.identity)
         if directory is None:
             return _Done(volume, ConsolidationPlan((), (), (), (), (), (), _NEVER_BACKED_UP))
         if self._check_mode:
-            done = self._plan(volume, identity, directory)
+            done = self._plan(volume, seen, directory)
             done.changed = done.error is None and not done.plan.is_empty
             return done
         with VolumeLock(directory.path):
             directory.clean_temporaries()
-            done = self._plan(volume, identity, directory)
+            done = self._plan(volume, seen, directory)
+            if not done.plan.is_empty:
+                seen = read_volume(volume, self._ceph)[0]
+                done = self._plan(volume, seen, directory)
             if done.error is None:
                 try:
-                    self._carry_out(done, identity, directory)
+                    self._carry_out(done, seen.identity, directory)
                 except Exception as error:  # the plan is reported along with it
                     done.error = error
             return done
 
-    def _plan(self, volume: Volume, identity: Identity, directory: VolumeDirectory) -> _Done:
+    def _plan(self, volume: Volume, seen: Seen, directory: VolumeDirectory) -> _Done:
         prefix = self._options["prefix"]
-        snapshots = ours(self._ceph.snapshots(volume.spec), prefix)
-        holdings, damage = holdings_of(directory, identity, snapshots, prefix)
+        snapshots = ours(seen.snapshots, prefix)
+        holdings, damage = holdings_of(directory, seen.identity, snapshots, prefix)
         pinned = frozenset(load_proof(directory.path).pins)
         plan = self._plan_with(volume, holdings, pinned)
         clones = {s.name for s in plan.remove_snapshots if self._ceph.has_clones(volume.spec, s)}

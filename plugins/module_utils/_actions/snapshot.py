@@ -9,6 +9,11 @@ import dataclasses
 import datetime as dt
 import typing as t
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.census import (
+    Census,
+    Seen,
+    read_volume,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
     check_parallel,
     for_each_volume,
@@ -66,9 +71,9 @@ def run(environment: Environment) -> Outcome:
                 f"{name!r} is not a snapshot name of this set ({prefix}-YYYYMMDDTHHMMSSZ): no other snapshot is ever "
                 "removed. Nothing was touched."
             )
-        work = _Remover(environment, name)
+        work = _Remover(environment, Census(environment.ceph(), volumes), name)
     else:
-        work = _creator(environment, prefix)
+        work = _creator(environment, Census(environment.ceph(), volumes), prefix)
         name = work.name
     done, failures = for_each_volume(volumes, work, parallel)
     changed = [item for item in done if item.changed]
@@ -86,7 +91,7 @@ def run(environment: Environment) -> Outcome:
     )
 
 
-def _creator(environment: Environment, prefix: str) -> _Creator:
+def _creator(environment: Environment, census: Census, prefix: str) -> _Creator:
     options = environment.options
     time = environment.time()
     if time > environment.now() and not options["allow_future"]:
@@ -103,15 +108,16 @@ def _creator(environment: Environment, prefix: str) -> _Creator:
         raise InvalidInput(
             f"min_interval is {options['min_interval']}: it cannot be negative. Nothing was touched."
         )
-    return _Creator(environment, prefix, time)
+    return _Creator(environment, census, prefix, time)
 
 
 class _Creator:
     """Creates the snapshot of one volume."""
 
-    def __init__(self, environment: Environment, prefix: str, time: dt.datetime) -> None:
+    def __init__(self, environment: Environment, census: Census, prefix: str, time: dt.datetime) -> None:
         self.name = snapshot_name(prefix, time)
         self._ceph = environment.ceph()
+        self._census = census
         self._check_mode = environment.check_mode
         self._prefix = prefix
         self._time = time
@@ -119,8 +125,8 @@ class _Creator:
         self._max_snapshots = environment.options["max_snapshots"]
 
     def __call__(self, volume: Volume) -> _Done:
-        _identity, info = prove_identity(volume, self._ceph)
-        listed = self._ceph.snapshots(volume.spec)
+        seen = self._census.look(volume)
+        volume, listed = dataclasses.replace(volume, identity=seen.identity), seen.snapshots
         ours = {s.name: time for s in listed for time in [snapshot_time(self._prefix, s.name)] if time}
         if ours:
             newest = max(ours, key=ours.__getitem__)
@@ -132,6 +138,8 @@ class _Creator:
                     f"Volume {volume} already has snapshot {newest}, which is not older than {self.name}: snapshots "
                     "are taken in the order of their times. No snapshot was taken of it. Is the clock right?"
                 )
+        # only this counts the snapshots of all kinds, and another image may bear the name by now
+        info = prove_identity(volume, self._ceph)[1]
         warning = self._check_room(volume, max(info.snapshot_count, len(listed)), len(ours))
         if not self._check_mode:
             self._ceph.create_snapshot(volume.spec, self.name)
@@ -160,17 +168,22 @@ class _Creator:
 class _Remover:
     """Removes the snapshot of exactly one name from one volume."""
 
-    def __init__(self, environment: Environment, name: str) -> None:
+    def __init__(self, environment: Environment, census: Census, name: str) -> None:
         self._ceph: RbdClient = environment.ceph()
+        self._census = census
         self._check_mode = environment.check_mode
         self._name = name
 
     def __call__(self, volume: Volume) -> _Done:
-        prove_identity(volume, self._ceph)
-        found = [snapshot for snapshot in self._ceph.snapshots(volume.spec) if snapshot.name == self._name]
+        found = self._named(self._census.look(volume))
+        if found:
+            found = self._named(read_volume(volume, self._ceph)[0])
         for snapshot in found:
             self._remove(volume, snapshot)
         return _Done(volume, self._name, bool(found))
+
+    def _named(self, seen: Seen) -> list[Snapshot]:
+        return [snapshot for snapshot in seen.snapshots if snapshot.name == self._name]
 
     def _remove(self, volume: Volume, snapshot: Snapshot) -> None:
         if snapshot.protected or self._ceph.has_clones(volume.spec, snapshot):

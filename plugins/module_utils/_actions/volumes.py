@@ -58,14 +58,18 @@ def prove_identity(volume: Volume, ceph: RbdClient) -> tuple[Identity, ImageInfo
     to another image.
     """
     info = ceph.info(volume.spec)
-    found = ceph.identity(volume.spec, info)
+    return check_identity(volume, ceph.identity(volume.spec, info)), info
+
+
+def check_identity(volume: Volume, found: Identity) -> Identity:
+    """Hold the identity that Ceph gives against the one that resolution proved, and return it. Raises BackupError."""
     if volume.identity is not None and volume.identity != found:
         raise BackupError(
             f"The image {volume.spec} of claim {volume.namespace}/{volume.claim} is not the one that was resolved "
             f"(image id {volume.identity.image_id} in cluster {volume.identity.fsid}, now {found.image_id} in "
             f"{found.fsid}). It was left untouched: resolve again."
         )
-    return found, info
+    return found
 
 
 def _volume(item: t.Mapping[str, t.Any]) -> Volume:

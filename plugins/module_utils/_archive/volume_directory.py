@@ -159,6 +159,13 @@ class VolumeDirectory:
         mine = (archive.file, names.manifest_name(archive.file))
         return remove_files(self.path, lambda file: names.name_before_bad(file) in mine)
 
+    def has_leftovers(self) -> bool:
+        """Whether there is something for :meth:`clean_temporaries` to do. Raises ArchiveError (UNREADABLE)."""
+        with os_errors("list", self.path, UNREADABLE, "Nothing was changed."):
+            return any(
+                names.is_temporary(file) or names.archive_of_removal(file) for file in os.listdir(self.path)
+            )
+
     def clean_temporaries(self) -> tuple[str, ...]:
         """Remove the temporaries of dead runs and finish removals that they began; return the files.
 

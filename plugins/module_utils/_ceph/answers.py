@@ -12,7 +12,11 @@ import json
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageInfo, Snapshot
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
+    ImageInfo,
+    ListedImage,
+    Snapshot,
+)
 
 
 def image_info(answer: bytes) -> ImageInfo:
@@ -40,12 +44,41 @@ def image_info(answer: bytes) -> ImageInfo:
 def snapshots(answer: bytes) -> tuple[Snapshot, ...]:
     """Read ``rbd snap ls --all``: the snapshots of the user namespace, oldest (smallest id) first. Raises CephError."""
     entries = [_object(entry) for entry in _list(load(answer))]
-    found = [
-        _snapshot(entry) for entry in entries if _text(_object(entry.get("namespace")), "type") == "user"
-    ]
-    if len({entry.id for entry in found}) < len(found) or len({entry.name for entry in found}) < len(found):
-        raise CephError("the list of snapshots holds an id or a name twice")
-    return tuple(sorted(found, key=lambda snapshot: snapshot.id))
+    return _in_order(
+        [_snapshot(entry) for entry in entries if _text(_object(entry.get("namespace")), "type") == "user"]
+    )
+
+
+def listed_images(answer: bytes) -> dict[str, ListedImage]:
+    """Read ``rbd ls --long``: the images of a pool or RADOS namespace by name, those of format 1 left out.
+
+    An image whose two parts (itself and its snapshots) do not fit together makes the answer unusable. Raises CephError.
+    """
+    images: dict[str, tuple[str, int]] = {}
+    snapshots: dict[str, list[Snapshot]] = {}
+    for entry in map(_object, _list(load(answer))):
+        name = _text(entry, "image")
+        if _number(entry, "format") != 2:
+            continue
+        image_id = _text(entry, "id")
+        if "snapshot" not in entry:
+            if name in images:
+                raise CephError("the list of images holds a name twice")
+            images[name] = (image_id, _number(entry, "size"))
+            snapshots[name] = []
+        elif name not in images or images[name][0] != image_id:
+            raise CephError("the list of images holds a snapshot of an image that is not in it")
+        else:
+            snapshots[name].append(_snapshot(entry, "snapshot_id", "snapshot"))
+    return {
+        name: ListedImage(image_id, size, _in_order(snapshots[name]))
+        for name, (image_id, size) in images.items()
+    }
+
+
+def image_names(answer: bytes) -> frozenset[str]:
+    """Read ``rbd ls``. Raises CephError."""
+    return frozenset(_texts(load(answer)))
 
 
 def has_children(answer: bytes) -> bool:
@@ -88,13 +121,19 @@ def load(answer: bytes) -> t.Any:
         raise CephError(f"the answer is not JSON: {error}") from None
 
 
-def _snapshot(entry: dict[str, t.Any]) -> Snapshot:
+def _in_order(found: list[Snapshot]) -> tuple[Snapshot, ...]:
+    if len({entry.id for entry in found}) < len(found) or len({entry.name for entry in found}) < len(found):
+        raise CephError("the list of snapshots holds an id or a name twice")
+    return tuple(sorted(found, key=lambda snapshot: snapshot.id))
+
+
+def _snapshot(entry: dict[str, t.Any], number: str = "id", name: str = "name") -> Snapshot:
     protected = entry.get("protected")
     if not isinstance(protected, bool) and protected not in ("true", "false"):
         raise CephError(f"the answer says {protected!r} where it should say whether a snapshot is protected")
     return Snapshot(
-        id=_number(entry, "id"),
-        name=_text(entry, "name"),
+        id=_number(entry, number),
+        name=_text(entry, name),
         size=_number(entry, "size"),
         protected=protected in (True, "true"),
     )

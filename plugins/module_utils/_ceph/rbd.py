@@ -14,6 +14,7 @@ import threading
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import answers, failures
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.child import TAIL
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.runner import (
     READ_SIZE,
     InputStream,
@@ -27,6 +28,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
     Identity,
     ImageInfo,
     ImageSpec,
+    ListedImage,
     Snapshot,
 )
 
@@ -107,8 +109,8 @@ class RbdClient:
         doing = f"reading image {spec}" + (f"@{snapshot}" if snapshot else "")
         return self._ask(doing, self._on(spec, "info", *at, "--format", "json"), answers.image_info)
 
-    def identity(self, spec: ImageSpec, info: ImageInfo | None = None) -> Identity:
-        """Return what makes the image that image; *info* is what :meth:`info` said, where that was asked already."""
+    def identity(self, spec: ImageSpec, info: ImageInfo | ListedImage | None = None) -> Identity:
+        """Return what makes the image that image; *info* is what Ceph said of it, where that was asked already."""
         pool_id = self.pool_ids().get(spec.pool)
         if pool_id is None:
             raise NotFound(
@@ -123,6 +125,36 @@ class RbdClient:
         """
         command = self._on(spec, "snap", "ls", "--all", "--format", "json")
         return self._ask(f"listing the snapshots of {spec}", command, answers.snapshots)
+
+    def list_images(self, pool: str, rados_namespace: str) -> dict[str, ListedImage]:
+        """Return the images of a pool or of one RADOS namespace in it with their snapshots, in one command.
+
+        An image that is missing may exist all the same: ``rbd`` passes over what it cannot open, and tells the reason
+        to who asks for that image alone. One without snapshots may have some: it passes over what it cannot list. It
+        takes the longer the more there is in the pool, so that the stall time-out limits it, not that of a command.
+        """
+        doing = f"listing the images of {_place(pool, rados_namespace)}"
+        command = (*self._in(pool, rados_namespace, "ls"), "--long", "--format", "json")
+        try:
+            completed = self._runner.run(command, self._stall_timeout)
+            said = completed.stderr.encode("utf-8", "replace")
+            # It writes when it is through or not at all, and its exit code is what became of the last image.
+            passed_over = completed.stdout and b"rbd: error opening " in said
+            if completed.rc != 0 and not passed_over:
+                raise failures.ended(command[0], completed.rc, completed.stderr)
+        except CephError as error:
+            raise self.failed(doing, error) from None
+        # The list of an image's snapshots may end early, and which image that is cannot be told for certain where
+        # words of several threads mix.
+        if b"rbd: error processing image " in said or len(said) >= TAIL:
+            return {}
+        return self._read(doing, completed.stdout, answers.listed_images)
+
+    def image_names(self, pool: str, rados_namespace: str) -> frozenset[str]:
+        """Return the names of all images of a pool or RADOS namespace, also of such as cannot be opened."""
+        doing = f"listing the names of the images of {_place(pool, rados_namespace)}"
+        command = (*self._in(pool, rados_namespace, "ls"), "--format", "json")
+        return self._ask(doing, command, answers.image_names)
 
     def has_clones(self, spec: ImageSpec, snapshot: Snapshot) -> bool:
         """Return whether images were cloned from the snapshot, also such as are in the trash."""
@@ -217,8 +249,11 @@ class RbdClient:
         return type(error)(message, **{**error.details, "where": where})
 
     def _on(self, spec: ImageSpec, *command: str) -> tuple[str, ...]:
-        namespace = ("--namespace", _name(spec.rados_namespace)) if spec.rados_namespace else ()
-        return (*self._rbd, *command, "--pool", _name(spec.pool), *namespace, "--image", _name(spec.image))
+        return (*self._in(spec.pool, spec.rados_namespace, *command), "--image", _name(spec.image))
+
+    def _in(self, pool: str, rados_namespace: str, *command: str) -> tuple[str, ...]:
+        namespace = ("--namespace", _name(rados_namespace)) if rados_namespace else ()
+        return (*self._rbd, *command, "--pool", _name(pool), *namespace)
 
     def _run(self, doing: str, argv: t.Sequence[str]) -> bytes:
         try:
@@ -246,6 +281,10 @@ def _name(name: str) -> str:
             "Nothing was touched."
         )
     return name
+
+
+def _place(pool: str, rados_namespace: str) -> str:
+    return f"{pool}/{rados_namespace}" if rados_namespace else pool
 
 
 def _version_in(said: bytes) -> str:

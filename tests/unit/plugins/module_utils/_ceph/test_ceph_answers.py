@@ -15,7 +15,11 @@ from hypothesis import strategies as st
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import answers
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageInfo, Snapshot
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
+    ImageInfo,
+    ListedImage,
+    Snapshot,
+)
 
 INFO = (
     b'{"name":"b","id":"101d1a271408","size":6710886400,"objects":6400,"order":20,"object_size":1048576,'
@@ -39,9 +43,20 @@ SNAPSHOTS = (
 POOLS = (
     b'\n[{"pool_id":1,"pool_name":"replicapool","type":1},{"pool_id":2,"pool_name":"device_health_metrics"}]'
 )
+LISTED = (
+    b'[{"image":"a","id":"17002becd573d","size":16777216,"format":2},'
+    b'{"image":"a","id":"17002becd573d","snapshot":"two","snapshot_id":3577,"size":16777216,"format":2,'
+    b'"protected":"true"},'
+    b'{"image":"a","id":"17002becd573d","snapshot":"one","snapshot_id":3576,"size":8388608,"format":2,'
+    b'"protected":"false"},'
+    b'{"image":"b","id":"1700a34c2755f","size":16777216,"parent":{"pool":"replicapool","pool_namespace":"",'
+    b'"image":"a","snapshot":"two"},"format":2,"lock_type":"exclusive"}]'
+)
 READERS: dict[str, tuple[t.Callable[[bytes], object], bytes]] = {
     "image_info": (answers.image_info, PARENT),
     "snapshots": (answers.snapshots, SNAPSHOTS),
+    "listed_images": (answers.listed_images, LISTED),
+    "image_names": (answers.image_names, b'["a","b"]'),
     "fsid": (answers.fsid, b'\n{"fsid":"06aece64-06a2-4b9f-9aa7-88573803f017"}'),
     "pool_ids": (answers.pool_ids, POOLS),
     "watchers": (answers.watchers, b'{"watchers":[{"address":"127.0.0.1:0/1","client":4,"cookie":1}]}'),
@@ -70,6 +85,50 @@ def test_snapshots_of_users_only_and_in_the_order_of_their_ids() -> None:
         Snapshot(id=5, name="s2", size=67108864, protected=True),
     )
     assert answers.snapshots(b"[]\n") == ()
+
+
+def test_the_images_of_a_pool_with_their_snapshots_in_the_order_of_their_ids() -> None:
+    assert answers.listed_images(LISTED) == {
+        "a": ListedImage(
+            "17002becd573d",
+            16777216,
+            (
+                Snapshot(3576, "one", 8388608, protected=False),
+                Snapshot(3577, "two", 16777216, protected=True),
+            ),
+        ),
+        "b": ListedImage("1700a34c2755f", 16777216, ()),
+    }
+    assert answers.listed_images(b"[]") == {}
+
+
+def test_images_of_format_1_have_no_id_and_are_left_out_of_a_listing() -> None:
+    old = [{"image": "old", "id": "", "size": 1, "format": 1}, {**json.loads(LISTED)[0]}]
+    assert list(answers.listed_images(json.dumps(old).encode())) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [1, 2],  # snapshots without their image
+        [0, 0],  # an image twice
+        [0, 1, 1],  # a snapshot twice
+        [0, (1, {"id": "another"})],
+        [0, (1, {"image": "b"})],
+        [0, (1, {"snapshot_id": None})],
+        [0, (1, {"snapshot": ""})],
+        [0, (1, {"protected": None})],
+        [(0, {"id": ""})],
+        [(0, {"size": -1})],
+        [(0, {"format": None})],
+        [(0, {"image": None})],
+    ],
+)
+def test_a_listing_that_does_not_fit_together_is_no_listing(entries: list[t.Any]) -> None:
+    real = json.loads(LISTED)
+    made = [real[e] if isinstance(e, int) else {**real[e[0]], **e[1]} for e in entries]
+    with pytest.raises(CephError):
+        answers.listed_images(json.dumps(made).encode())
 
 
 @pytest.mark.parametrize(("said", "means"), [("true", True), ("false", False), (True, True), (False, False)])

@@ -83,6 +83,67 @@ CALLS: dict[str, tuple[t.Callable[[RbdClient], object], list[str]]] = {
 }
 
 
+LISTED = b'[{"image":"a","id":"1f","size":1,"format":2}]'
+
+
+def test_a_pool_is_listed_in_one_command_that_may_take_its_time() -> None:
+    waits: list[float] = []
+
+    class Patient(Notebook):
+        def run(self, argv: t.Sequence[str], timeout: float) -> Completed:
+            waits.append(timeout)
+            return super().run(argv, timeout)
+
+    notebook = Patient(answer(LISTED), answer(b'["a"]'))
+    client = RbdClient(notebook, timeout=7, stall_timeout=700)
+    assert list(client.list_images("pool", "tenant")) == ["a"]
+    assert client.image_names("pool", "") == {"a"}
+    common = ["rbd", *QUIET, "--client-mount-timeout", "3", "ls"]
+    assert notebook.commands == [
+        [*common, "--pool", "pool", "--namespace", "tenant", "--long", "--format", "json"],
+        [*common, "--pool", "pool", "--format", "json"],
+    ]
+    assert waits == [700, 7]
+
+
+# Fault injection: what rbd says is made up after its source, as a single image cannot be broken in these ways.
+@pytest.mark.parametrize(
+    ("rc", "stdout", "stderr", "known"),
+    [
+        (0, LISTED, "rbd: error opening b: (2) No such file or directory\n", ["a"]),
+        (
+            1,
+            LISTED,
+            "rbd: error opening b: (1) Operation not permitted\nrbd: listing images failed: ...\n",
+            ["a"],
+        ),
+        (0, LISTED, "rbd: error processing image a: (5) Input/output error\n", []),
+        (0, LISTED, "x" * (64 << 10), []),
+    ],
+)
+def test_what_a_listing_passed_over_is_not_known(
+    rc: int, stdout: bytes, stderr: str, known: list[str]
+) -> None:
+    client = RbdClient(Notebook(Completed(rc, stdout, stderr)))
+    assert list(client.list_images("pool", "")) == known
+
+
+@pytest.mark.parametrize(
+    ("rc", "stdout", "stderr"),
+    [
+        (2, b"", "rbd: error opening pool 'pool': (2) No such file or directory\n"),
+        (1, b"", "rbd: error opening b: (1) Operation not permitted\n"),
+        (1, LISTED, "rbd: listing images failed: (5) Input/output error\n"),
+        (-9, LISTED, ""),
+        (0, b"", ""),
+        (0, LISTED[:-1], ""),
+    ],
+)
+def test_a_listing_that_failed_is_an_error(rc: int, stdout: bytes, stderr: str) -> None:
+    with pytest.raises(CephError, match="Listing the images of pool/tenant failed"):
+        RbdClient(Notebook(Completed(rc, stdout, stderr))).list_images("pool", "tenant")
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_names_stand_in_options_of_their_own(name: str) -> None:
     call, words = CALLS[name]
