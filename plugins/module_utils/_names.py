@@ -10,6 +10,7 @@ time that is trusted: ``rbd snap ls`` prints local time without a zone.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import InvalidInput
@@ -34,6 +35,8 @@ def snapshot_name(prefix: str, time: dt.datetime) -> str:
     return f"{check_prefix(prefix)}-{time.astimezone(dt.timezone.utc).strftime(_STAMP)}"
 
 
+# the volumes of a run share most of their snapshots' names
+@functools.lru_cache(maxsize=4096)
 def snapshot_time(prefix: str, name: str) -> dt.datetime | None:
     """Return the UTC time in a snapshot's *name*, or None when the name is not exactly of our pattern."""
     stamp = name[len(prefix) + 1 :]

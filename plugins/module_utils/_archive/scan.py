@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import typing as t
 
@@ -34,12 +35,19 @@ class Scan:
     volumes: tuple[VolumeDirectory, ...]
     problems: tuple[Problem, ...]
 
+    @functools.cached_property
+    def _by_identity(self) -> dict[Identity, list[VolumeDirectory]]:
+        found: dict[Identity, list[VolumeDirectory]] = {}
+        for volume in self.volumes:
+            found.setdefault(volume.identity, []).append(volume)
+        return found
+
     def find(self, identity: Identity) -> VolumeDirectory | None:
         """Return the directory of the volume *identity*; None is a fact: it has none.
 
         Raises ArchiveError (REFUSED) when it has two, or when one of ``problems`` could be it.
         """
-        found = [volume for volume in self.volumes if volume.identity == identity]
+        found = self._by_identity.get(identity, [])
         if len(found) == 1:
             return found[0]
         if found:
