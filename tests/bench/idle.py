@@ -105,9 +105,18 @@ def image(number: int) -> Volume:
     """Describe a volume as resolution does."""
     identity = Identity(FSID, 1, "", f"{number:x}f00")
     manifests = {
-        "claim": {"kind": "PersistentVolumeClaim", "metadata": {"labels": {f"app-{n}": "x" * 20 for n in range(8)}}}
+        "claim": {
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"labels": {f"app-{n}": "x" * 20 for n in range(8)}},
+        }
     }
-    return Volume(f"team-{number % 20}", f"data-{number}", ImageSpec("rbd", "", f"csi-vol-{number}"), identity, manifests)
+    return Volume(
+        f"team-{number % 20}",
+        f"data-{number}",
+        ImageSpec("rbd", "", f"csi-vol-{number}"),
+        identity,
+        manifests,
+    )
 
 
 def state(day: int) -> State:
@@ -122,7 +131,9 @@ def make_set(root: str, volumes: t.Sequence[Volume], archives: int) -> None:
     info = ImageInfo("", SIZE, 4 << 20, ("layering", "exclusive-lock"))
     for volume in volumes:
         identity = t.cast(Identity, volume.identity)
-        place = os.path.join(path, volume.namespace, volume.claim, f"{volume.spec.image}--{identity.image_id}")
+        place = os.path.join(
+            path, volume.namespace, volume.claim, f"{volume.spec.image}--{identity.image_id}"
+        )
         os.makedirs(place, 0o700)
         description = describe(volume, info, {"csi.storage.k8s.io/pvc/name": volume.claim})
         with unflushed():
@@ -173,7 +184,13 @@ def listing(volumes: t.Iterable[Volume], archives: int) -> bytes:
         entries.append({**name, "size": SIZE})
         for at in map(state, range(archives)):
             entries.append(
-                {**name, "snapshot": at.snapshot, "snapshot_id": at.snapshot_id, "size": SIZE, "protected": "false"}
+                {
+                    **name,
+                    "snapshot": at.snapshot,
+                    "snapshot_id": at.snapshot_id,
+                    "size": SIZE,
+                    "protected": "false",
+                }
             )
     return json.dumps(entries).encode()
 
