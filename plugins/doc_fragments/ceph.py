@@ -63,6 +63,7 @@ options:
         description:
           - Seconds that an export, an import or the removal of an image may stand still, with neither data nor
             progress, before it is ended and counts as failed. It may last as long as it likes while it goes on.
+          - The listing of a pool, with which a run over five volumes of it or more begins, is ended after as long.
         type: int
         default: 600
       extra_args:
