@@ -136,7 +136,7 @@ def make_set(root: str, volumes: t.Sequence[Volume], archives: int) -> None:
         )
         os.makedirs(place, 0o700)
         description = describe(volume, info, {"csi.storage.k8s.io/pvc/name": volume.claim})
-        with unflushed():
+        with Unflushed():
             VolumeDirectory(place, identity, description, FIRST).save()
         for day in range(archives):
             manifest = _manifest(volume, day)
@@ -146,7 +146,7 @@ def make_set(root: str, volumes: t.Sequence[Volume], archives: int) -> None:
             pathlib.Path(place, manifest_name(manifest.file)).write_text(text, encoding="ascii")
 
 
-class unflushed:
+class Unflushed:
     """Let files be written without waiting for the disk."""
 
     def __enter__(self) -> None:
