@@ -185,11 +185,13 @@ class _Consolidation:
             done.changed = True
         if plan.remove_archives or plan.remove_snapshots:
             self._prove(directory, exporter, done, made)
+            directory.check_removal()
             self._retire(directory, plan.remove_snapshots)
             done.changed = True
         for archive in plan.remove_archives:
             directory.remove_archive(archive)
         for snapshot in plan.remove_snapshots:
+            directory.check_removal()
             self._ceph.remove_snapshot(volume.spec, snapshot.id)
         self._settle(directory, volume)
 

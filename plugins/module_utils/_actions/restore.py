@@ -17,6 +17,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environmen
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof, save_proof
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.readers import ReaderLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.verify import (
     open_stream,
     verify_archive,
@@ -42,7 +43,20 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import forma
 def run(environment: Environment) -> Outcome:
     """Carry out the module ``rbd_restore``. Raises BackupError."""
     options = environment.options
-    choice = choose(BackupSet.open(set_path(options)), options)
+    backup_set = BackupSet.open(set_path(options))
+    choice = choose(backup_set, options)
+    if environment.check_mode:
+        return _run(environment, choice)
+    with ReaderLock(choice.directory.path) as lock:
+        # what was chosen before the lock may have been removed by now
+        outcome = _run(environment, choose(backup_set, options))
+    if lock.warning:
+        outcome.warnings.append(lock.warning)
+    return outcome
+
+
+def _run(environment: Environment, choice: Choice) -> Outcome:
+    options = environment.options
     target = _target(choice, options["target"])
     ceph = environment.ceph()
     _refuse_existing(ceph, target)

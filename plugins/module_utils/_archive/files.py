@@ -14,6 +14,7 @@ import secrets
 import stat
 import typing as t
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.held import check_held
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import temporary_name
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import (
     DAMAGED,
@@ -133,12 +134,16 @@ def remove_if_there(path: str) -> bool:
 
 
 def remove_files(directory: str, wanted: t.Callable[[str], bool]) -> tuple[str, ...]:
-    """Remove the files of *directory* whose names are *wanted*, and return the names. Raises ArchiveError."""
+    """Remove the files of *directory* whose names are *wanted*, and return the names.
+
+    Raises ArchiveError; LockedError when the lock of the directory was lost.
+    """
     with os_errors("list", directory, UNREADABLE, "Nothing was changed."):
         removed = tuple(file for file in sorted(os.listdir(directory)) if wanted(file))
     if removed:
         with os_errors("remove files in", directory, UNWRITABLE, "The next run tries again."):
             for file in removed:
+                check_held(directory)
                 remove_if_there(os.path.join(directory, file))
             sync_directory(directory)
     return removed
@@ -167,11 +172,13 @@ def write_json_temporary(path: str, content: t.Mapping[str, t.Any]) -> str:
 def atomic_write_json(path: str, content: t.Mapping[str, t.Any], untouched: str) -> None:
     """Put *content* in place of the JSON file *path*, mode 0600: after a crash the old or the new one is there.
 
-    *untouched* tells the reader of an error what was left as it was. Raises ArchiveError (UNWRITABLE).
+    *untouched* tells the reader of an error what was left as it was. Raises ArchiveError (UNWRITABLE); LockedError when
+    the lock of its directory was lost.
     """
     with os_errors("write", path, UNWRITABLE, untouched):
         temporary = write_json_temporary(path, content)
         try:
+            check_held(os.path.dirname(path))
             os.rename(temporary, path)
         except BaseException:
             remove_if_there(temporary)

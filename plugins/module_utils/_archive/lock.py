@@ -1,71 +1,78 @@
 # Copyright (c) 2026, rbd_backup.gfs contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One writer per volume: an exclusive POSIX lock on the file ``.lock`` in the volume's directory.
+"""One writer per volume: a POSIX lock on the file ``.lock`` in the volume's directory, and in that file a lease.
 
-The lock is the kernel's and dies with its process, also over NFS; what is written into the file is for people
-only. POSIX locks belong to a process, and closing *any* descriptor of the file drops them: so a process
-remembers which directories it holds and never opens the lock file of one again, which also keeps its threads
-apart.
+The lock is the kernel's and dies with its process. The lease keeps apart what the kernel does not: hosts that share a
+directory over a file server that passes no locks on, or that lost them. Its token is read again before every rename
+and every removal, because a lease can be taken over from a host that was cut off for long.
+
+The lock is one of an open file description: other than a classical POSIX lock, which it excludes, it is not dropped
+when the process closes another descriptor of that file.
 """
 
 from __future__ import annotations
 
-import datetime as dt
+import dataclasses
 import errno
 import fcntl
-import json
 import os
-import socket
-import threading
+import struct
+import time
 import types
-import typing as t
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import os_errors, write_all
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import held
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import os_errors
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lease import (
+    LEASE_SECONDS,
+    Lease,
+    Renewal,
+    is_over,
+    lease_of_this_process,
+    read_lease,
+    read_open_lease,
+    renew,
+    write_lease,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import LOCK_FILE
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import (
     REFUSED,
     UNREADABLE,
     UNWRITABLE,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.readers import living_readers
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError, LockedError
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import format_utc
 
-_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _BUSY = (errno.EACCES, errno.EAGAIN)
-
-# directories held by this process, by device and inode; the pid tells a forked child that it holds none of them
-_held: dict[tuple[int, int], tuple[int, dict[str, t.Any]]] = {}
-_guard = threading.Lock()
 
 
 class VolumeLock:
     """Exclusive right to write in a directory; a context manager that does not wait.
 
-    Entering raises LockedError, with who holds it, or ArchiveError where the file system cannot lock.
+    Entering raises LockedError, with who holds it, or ArchiveError where the file system cannot lock. *seconds* is for
+    how long the lease is good without being renewed.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, seconds: float = LEASE_SECONDS) -> None:
         self._directory = directory
-        self._key: tuple[int, int] | None = None
+        self._path = os.path.join(directory, LOCK_FILE)
+        self._seconds = seconds
+        self._lease = Lease()
         self._descriptor = -1
+        self._renewal: Renewal | None = None
+        self._renewed = 0.0
 
     def __enter__(self) -> VolumeLock:
+        self._lease = lease_of_this_process(self._seconds)
         with os_errors("lock", self._directory, UNREADABLE, "Nothing was changed."):
-            status = os.stat(self._directory)
-        key, holder = (status.st_dev, status.st_ino), _describe_this_process()
-        with _guard:
-            held = _held.get(key)
-            if held and held[0] == os.getpid():
-                raise self._locked(held[1])
-            _held[key] = (os.getpid(), holder)
+            if held.hold(self._directory, self):
+                raise self._locked(self._lease)
         try:
-            self._descriptor = self._acquire(holder)
+            self._acquire()
         except BaseException:
-            with _guard:
-                del _held[key]
+            held.let_go(self)
             raise
-        self._key = key
+        self._renewal = Renewal(self._renew, self._seconds)
         return self
 
     def __exit__(
@@ -74,70 +81,132 @@ class VolumeLock:
         error: BaseException | None,
         traceback: types.TracebackType | None,
     ) -> None:
-        with _guard:
-            # both under the guard: another thread must not get the directory before the descriptor is closed
-            os.close(self._descriptor)
-            if self._key is not None:
-                del _held[self._key]
-        self._descriptor, self._key = -1, None
-
-    def _acquire(self, holder: dict[str, t.Any]) -> int:
-        path = os.path.join(self._directory, LOCK_FILE)
-        with os_errors("lock", path, UNWRITABLE, "Nothing was changed."):
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            descriptor = os.open(path, flags, 0o600)
-            try:
-                self._lock(descriptor, path)
-                os.fchmod(descriptor, 0o600)
-                os.ftruncate(descriptor, 0)
-                write_all(descriptor, json.dumps(holder).encode("ascii") + b"\n")
-            except BaseException:
-                os.close(descriptor)
-                raise
-        return descriptor
-
-    def _lock(self, descriptor: int, path: str) -> None:
+        if self._renewal:
+            self._renewal.stop()
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._found() == self._lease:
+                write_lease(self._descriptor, dataclasses.replace(self._lease, released=True))
+        except OSError:
+            pass  # the lease ends by itself; the error that may have brought us here must not be hidden by this one
+        finally:
+            descriptor, self._descriptor = self._descriptor, -1
+            _unlock_and_close(descriptor)
+            held.let_go(self)
+
+    def check(self) -> None:
+        """Make sure that the directory is still held. Raises LockedError; OSError."""
+        found = self._found()
+        if found != self._lease:
+            raise self._lost(found)
+        if time.monotonic() - self._renewed > self._seconds / 5:
+            self._renew()
+
+    def check_removal(self) -> None:
+        """The same, and from the first time on keep readers out. Raises LockedError when somebody reads; OSError.
+
+        First it is said that archives are being removed, then readers are looked for; a reader first says that it
+        reads, then looks whether archives are being removed. So one of the two sees the other.
+        """
+        self.check()
+        if self._lease.removing:
+            return
+        self._set_removing(True)
+        try:
+            readers = living_readers(self._directory)
+            if readers:
+                raise LockedError(
+                    f"{self._directory} is being read by {', '.join(map(str, readers))}. No archive was removed; the "
+                    "next run removes.",
+                    path=self._directory,
+                    holder=readers[0].to_dict(),
+                )
+        except BaseException:
+            self._set_removing(False)
+            raise
+
+    def _set_removing(self, removing: bool) -> None:
+        self._lease = dataclasses.replace(self._lease, removing=removing)
+        write_lease(self._descriptor, self._lease)
+
+    def _found(self) -> Lease | None:
+        try:
+            return read_lease(self._path)[0]
+        except FileNotFoundError:
+            return None
+
+    def _renew(self) -> None:
+        renew(self._descriptor)
+        self._renewed = time.monotonic()
+
+    def _acquire(self) -> None:
+        with os_errors("lock", self._path, UNWRITABLE, "Nothing was changed."):
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(self._path, flags, 0o600)
+            try:
+                self._lock(descriptor)
+                os.fchmod(descriptor, 0o600)
+                there, renewed = read_open_lease(descriptor)
+                if there and not is_over(there, renewed, self._directory):
+                    raise self._locked(there)
+                write_lease(descriptor, self._lease)
+                # where hosts do not see each other's locks, another one may have written in the same instant
+                found = self._found()
+                if found != self._lease:
+                    raise self._locked(found or Lease())
+            except BaseException:
+                _unlock_and_close(descriptor)
+                raise
+        self._descriptor = descriptor
+        self._renewed = time.monotonic()
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            _set_lock(descriptor, fcntl.F_WRLCK)
         except OSError as error:
             if error.errno in _BUSY:
-                raise self._locked(_read_holder(descriptor)) from None
+                raise self._locked(read_open_lease(descriptor)[0] or Lease()) from None
             if error.errno == errno.ENOLCK:
                 raise ArchiveError(
-                    f"Cannot lock {path}: the file server offers no locks. Nothing was changed. Mount the "
+                    f"Cannot lock {self._path}: the file server offers no locks. Nothing was changed. Mount the "
                     "share with NFS version 4, or with locking.",
                     kind=REFUSED,
-                    path=path,
+                    path=self._path,
                 ) from error
             raise
 
-    def _locked(self, holder: t.Mapping[str, t.Any]) -> LockedError:
-        who = ", ".join(f"{key} {value}" for key, value in holder.items()) or "one that left no name"
+    def _locked(self, holder: Lease) -> LockedError:
         return LockedError(
-            f"{self._directory} is in use by another run ({who}). Nothing was changed. Wait for that run, "
-            "or end it if it hangs; the lock goes with its process.",
+            f"{self._directory} is in use by another run ({holder}). Nothing was changed. Wait for that run, or end it "
+            f"if it hangs. If its host is gone, the volume is free {holder.seconds:g} s after the last sign of life.",
             path=self._directory,
-            holder=dict(holder),
+            holder=holder.to_dict(),
+        )
+
+    def _lost(self, holder: Lease | None) -> LockedError:
+        now = (
+            f"now it is held by {holder}"
+            if holder
+            else f"{self._path} was given back or removed by somebody else"
+        )
+        return LockedError(
+            f"The lock of {self._directory} was lost: it was not renewed for {self._seconds:g} s, or somebody "
+            f"interfered, and {now}. This run stopped there: from then on it renamed and removed nothing. What it had "
+            "published before is good; run again.",
+            path=self._directory,
+            holder=holder.to_dict() if holder else {},
         )
 
 
-def _describe_this_process() -> dict[str, t.Any]:
-    with (
-        os_errors("read", _BOOT_ID, UNREADABLE, "Nothing was changed."),
-        open(_BOOT_ID, encoding="ascii") as file,
-    ):
-        boot_id = file.read().strip()
-    return {
-        "host": socket.gethostname(),
-        "boot_id": boot_id,
-        "pid": os.getpid(),
-        "since": format_utc(dt.datetime.now(dt.timezone.utc)),
-    }
+def _set_lock(descriptor: int, kind: int) -> None:
+    """Lock or unlock the whole file for this open file description, without waiting. Raises OSError."""
+    # struct flock: type, whence, start, length, pid (which must be 0)
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0))
 
 
-def _read_holder(descriptor: int) -> dict[str, t.Any]:
+def _unlock_and_close(descriptor: int) -> None:
     try:
-        content = json.loads(os.pread(descriptor, 4096, 0).decode("ascii"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        # a forked process may have the description as well, and would go on holding the lock
+        _set_lock(descriptor, fcntl.F_UNLCK)
+    except OSError:
+        pass
+    os.close(descriptor)

@@ -34,6 +34,7 @@ _ARCHIVE = re.compile(
 _MANIFEST_SUFFIX = ".json"
 _REMOVAL_SUFFIX = ".removing"
 _TEMPORARY = re.compile(r"\.tmp-[0-9]+-[0-9a-f]{16}-.+", re.DOTALL)
+_READER = re.compile(r"\.reading-[0-9a-f]{32}")
 _BAD = re.compile(r"(?P<file>.+)\.bad-[0-9]{8}T[0-9]{6}Z(?:-[0-9]+)?", re.DOTALL)
 _COMPONENT_LIMIT = 120
 
@@ -110,6 +111,16 @@ def temporary_name(file: str, pid: int, token: str) -> str:
 def is_temporary(file: str) -> bool:
     """Whether *file* is a temporary of ours, which nobody will finish once its writer is gone."""
     return _TEMPORARY.fullmatch(file) is not None
+
+
+def reader_name(token: str) -> str:
+    """Name the file that says that somebody reads archives; *token* is 32 hexadecimal digits."""
+    return f".reading-{token}"
+
+
+def is_reader(file: str) -> bool:
+    """Whether *file* says that somebody reads archives."""
+    return _READER.fullmatch(file) is not None
 
 
 def bad_name(file: str, time: dt.datetime, number: int = 1) -> str:

@@ -27,6 +27,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files impo
     write_all,
     write_json_temporary,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.held import check_held
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.manifest import Manifest, Origin
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import (
     bad_name,
@@ -133,7 +134,10 @@ class ArchiveWriter:
         return manifest.archive()
 
     def publish(self) -> Archive:
-        """Give the sealed archive and then its manifest their names. Returns the archive."""
+        """Give the sealed archive and then its manifest their names. Returns the archive.
+
+        Raises LockedError when the lock of the directory was lost.
+        """
         if self._manifest is None:
             raise ValueError("seal() comes before publish()")
         temporary, manifest_temporary = self._temporaries
@@ -141,8 +145,10 @@ class ArchiveWriter:
             moved = [self._move_aside(manifest_name(self._path)), self._move_aside(self._path)]
             if any(moved):
                 sync_directory(self._directory)
+            check_held(self._directory)
             os.rename(temporary, self._path)
             sync_directory(self._directory)
+            check_held(self._directory)
             os.rename(manifest_temporary, manifest_name(self._path))
             sync_directory(self._directory)
         self._temporaries.clear()
@@ -170,5 +176,6 @@ class ArchiveWriter:
         number = 1
         while os.path.lexists(bad_name(path, now, number)):
             number += 1
+        check_held(self._directory)
         os.rename(path, bad_name(path, now, number))
         return True

@@ -23,6 +23,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files impo
     remove_if_there,
     sync_directory,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.held import check_held, check_removal
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.inventory import (
     Inventory,
     take_inventory,
@@ -130,14 +131,23 @@ class VolumeDirectory:
         """Look at everything of *prefix* in the directory. Raises ArchiveError where that is impossible."""
         return take_inventory(self.path, self.identity, prefix)
 
+    def check_removal(self) -> None:
+        """Make sure that archives may be removed now, and keep readers out from then on until the lock is given back.
+
+        Raises LockedError when somebody reads them or the lock was lost; ArchiveError.
+        """
+        with os_errors("look for readers in", self.path, UNREADABLE, "No archive was removed."):
+            check_removal(self.path)
+
     def remove_archive(self, archive: Archive) -> None:
-        """Remove a published archive and its manifest. Raises ArchiveError (UNWRITABLE).
+        """Remove a published archive and its manifest. Raises ArchiveError (UNWRITABLE); LockedError.
 
         First the manifest is renamed to ``<archive>.removing``. From then on the archive is no longer
         published, and its bytes cannot be taken for an archive that lost its manifest: whoever takes the lock
         next finishes the removal with :meth:`clean_temporaries`.
         """
         path = self.path_of(archive)
+        self.check_removal()
         with os_errors(
             "remove archive", path, UNWRITABLE, "What was not removed yet goes with the next run."
         ):
@@ -183,7 +193,9 @@ class VolumeDirectory:
         path = os.path.join(self.path, file)
         # with a manifest an archive of this name was published since: only the record is left to go
         if not os.path.lexists(names.manifest_name(path)):
+            check_held(self.path)
             remove_if_there(path)
             sync_directory(self.path)
+        check_held(self.path)
         remove_if_there(names.removal_name(path))
         sync_directory(self.path)

@@ -1,0 +1,295 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lease in a lock: when it may be taken over, what the one does that lost it, and readers beside writers.
+
+That hosts do not see each other's locks is simulated: ``without_kernel_locks`` makes every attempt to lock succeed, as
+a share does that is mounted with ``local_lock=all``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import lease, lock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.held import check_held
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lease import (
+    Lease,
+    lease_of_this_process,
+    present_of,
+    read_lease,
+    write_lease,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import Pin, Proof, save_proof
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.readers import ReaderLock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import LockedError
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive
+from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._archive import (
+    archive_samples as samples,
+)
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def without_kernel_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "_set_lock", lambda descriptor, kind: None)
+
+
+def leave(path: pathlib.Path, content: Lease, age: float = 0) -> None:
+    """Put a lease into the file *path*, renewed *age* seconds ago by the clock of the file system."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    write_lease(descriptor, content)
+    os.close(descriptor)
+    renewed = present_of(str(path.parent)) - age
+    os.utime(path, (renewed, renewed))
+
+
+def takes(directory: pathlib.Path) -> bool:
+    try:
+        with VolumeLock(str(directory)):
+            return True
+    except LockedError:
+        return False
+
+
+def here(**changes: t.Any) -> Lease:
+    return dataclasses.replace(lease_of_this_process(300), token="ab" * 16, **changes)
+
+
+def dead_pid() -> int:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+LEASES: dict[str, tuple[t.Callable[[], Lease], float, bool]] = {
+    "a process that lives": (lambda: here(), 0, False),
+    "a process that is gone": (lambda: here(pid=dead_pid()), 0, True),
+    "a later process of that id": (lambda: here(process_started=1), 0, True),
+    "another boot of this host": (lambda: here(boot_id="before"), 0, True),
+    "given back": (lambda: here(host="other", released=True), 0, True),
+    "another host": (lambda: here(host="other", pid=dead_pid()), 0, False),
+    "another host of that name": (lambda: here(machine_id="other", boot_id="other"), 0, False),
+    "a container of this host": (lambda: here(pid_namespace="pid:[1]", pid=dead_pid()), 0, False),
+    "a container of another host": (lambda: here(pid_namespace="pid:[1]", boot_id="other"), 0, False),
+    "another host, not yet over": (lambda: here(host="other"), 290, False),
+    "another host, over": (lambda: here(host="other"), 301, True),
+    "another host with a longer lease": (lambda: here(host="other", seconds=HOUR), 301, False),
+    "from the future": (lambda: here(host="other"), -HOUR, False),
+    "nobody can tell": (Lease, 290, False),
+    "nobody can tell, over": (Lease, 301, True),
+}
+
+
+@pytest.mark.parametrize("case", LEASES)
+def test_what_may_be_taken_over(tmp_path: pathlib.Path, case: str) -> None:
+    make, age, free = LEASES[case]
+    leave(tmp_path / ".lock", make(), age)
+    assert takes(tmp_path) is free
+    assert sorted(os.listdir(tmp_path)) == [".lock"]
+
+
+def test_a_host_without_an_id_proves_nothing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "_MACHINE_ID", str(tmp_path / "absent"))
+    leave(tmp_path / ".lock", here(boot_id="before"))
+    assert not takes(tmp_path)
+
+
+def test_this_hosts_clock_decides_nothing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(tmp_path / ".lock", here(host="other"))
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real + 10 * HOUR)
+    assert not takes(tmp_path)
+
+
+def test_a_killed_holder_is_taken_over_without_kernel_locks(
+    tmp_path: pathlib.Path, without_kernel_locks: None
+) -> None:
+    child = os.fork()
+    if not child:
+        VolumeLock(str(tmp_path)).__enter__()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    found = read_lease(str(tmp_path / ".lock"))[0]
+    assert found
+    assert found.pid == child
+    assert takes(tmp_path)
+
+
+def test_a_lease_is_renewed_while_it_is_held(tmp_path: pathlib.Path) -> None:
+    with VolumeLock(str(tmp_path), seconds=0.5):
+        os.utime(tmp_path / ".lock", (0, 0))
+        deadline = time.monotonic() + 10
+        while os.stat(tmp_path / ".lock").st_mtime == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_the_holder_that_was_late_and_not_replaced_renews_and_goes_on(tmp_path: pathlib.Path) -> None:
+    with VolumeLock(str(tmp_path)) as held:
+        os.utime(tmp_path / ".lock", (0, 0))
+        held._renewed -= HOUR
+        check_held(str(tmp_path))
+        assert os.stat(tmp_path / ".lock").st_mtime > 0
+
+
+def contents(directory: VolumeDirectory) -> dict[str, bytes]:
+    return {entry.name: pathlib.Path(entry.path).read_bytes() for entry in os.scandir(directory.path)}
+
+
+WORK: dict[str, t.Callable[[VolumeDirectory, Archive], object]] = {
+    "publishing": lambda directory, old: samples.publish(directory.path, 2, 1),
+    "publishing again": lambda directory, old: samples.publish(directory.path, 1),
+    "removing": lambda directory, old: directory.remove_archive(old),
+    "removing what is superseded": lambda directory, old: directory.remove_superseded(old),
+    "cleaning up": lambda directory, old: directory.clean_temporaries(),
+    "describing": lambda directory, old: directory.save(),
+    "noting proofs": lambda directory, old: save_proof(
+        directory.path, Proof(pins={"a": Pin("a", "", samples.NOON)})
+    ),
+}
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_who_lost_the_lock_renames_and_removes_nothing(tmp_path: pathlib.Path, work: str) -> None:
+    directory = samples.volume_directory(tmp_path)
+    old = samples.publish(directory.path, 1)
+    for left in (f".tmp-1-{'0' * 16}-x", f"{old.file}.bad-20261124T120000Z"):
+        (tmp_path / "volume" / left).write_text("left")
+    lock_file = tmp_path / "volume" / ".lock"
+    with VolumeLock(directory.path):
+        leave(lock_file, here(host="other", since="2026-11-23T17:00:00Z"))
+        before = contents(directory)
+        with pytest.raises(LockedError, match=r"was lost.*held by pid \d+ on host other since 2026"):
+            WORK[work](directory, old)
+    assert contents(directory) == before, "nor does it give back what it lost"
+
+
+def test_a_removal_that_was_begun_is_not_finished_by_who_lost_the_lock(tmp_path: pathlib.Path) -> None:
+    directory = samples.volume_directory(tmp_path)
+    old = samples.publish(directory.path, 1)
+    (tmp_path / "volume" / f"{old.file}.json").rename(tmp_path / "volume" / f"{old.file}.removing")
+    with VolumeLock(directory.path):
+        (tmp_path / "volume" / ".lock").unlink()
+        with pytest.raises(LockedError, match="removed by somebody else"):
+            directory.clean_temporaries()
+    assert os.path.exists(directory.path_of(old))
+
+
+def test_two_that_take_it_in_the_same_instant_do_not_both_get_it(
+    tmp_path: pathlib.Path, without_kernel_locks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = lock.write_lease
+
+    def write_and_be_overwritten(descriptor: int, mine: Lease) -> None:
+        write(descriptor, mine)
+        leave(tmp_path / ".lock", here(host="other"))
+
+    monkeypatch.setattr(lock, "write_lease", write_and_be_overwritten)
+    with pytest.raises(LockedError, match="on host other"), VolumeLock(str(tmp_path)):
+        pass
+
+
+def test_a_reader_keeps_archives_and_lets_others_be_written(tmp_path: pathlib.Path) -> None:
+    directory = samples.volume_directory(tmp_path)
+    old = samples.publish(directory.path, 1)
+    with ReaderLock(directory.path) as reader, ReaderLock(directory.path):
+        assert reader.warning is None
+        with VolumeLock(directory.path):
+            samples.publish(directory.path, 2, 1)
+            with pytest.raises(
+                LockedError, match=rf"read by pid {os.getpid()} on host .*No archive was removed"
+            ) as caught:
+                directory.remove_archive(old)
+            assert caught.value.details["holder"]["pid"] == os.getpid()
+        assert os.path.exists(directory.path_of(old))
+    with VolumeLock(directory.path):
+        directory.remove_archive(old)
+    assert not os.path.exists(directory.path_of(old))
+
+
+def test_a_reader_that_is_dead_or_silent_for_long_keeps_nothing(tmp_path: pathlib.Path) -> None:
+    directory = samples.volume_directory(tmp_path)
+    old = samples.publish(directory.path, 1)
+    leave(tmp_path / "volume" / f".reading-{'a' * 32}", here(pid=dead_pid()))
+    leave(tmp_path / "volume" / f".reading-{'b' * 32}", here(host="other"), 301)
+    with VolumeLock(directory.path):
+        directory.remove_archive(old)
+    assert sorted(os.listdir(directory.path)) == [".lock", "volume.json"]
+
+
+def test_a_reader_on_another_host_and_one_that_just_begins_count(tmp_path: pathlib.Path) -> None:
+    directory = samples.volume_directory(tmp_path)
+    old = samples.publish(directory.path, 1)
+    reader = tmp_path / "volume" / f".reading-{'a' * 32}"
+    for begin in (lambda: leave(reader, here(host="other")), lambda: reader.write_bytes(b"")):
+        begin()
+        with VolumeLock(directory.path), pytest.raises(LockedError, match="being read"):
+            directory.remove_archive(old)
+        assert os.path.exists(directory.path_of(old))
+    assert not read_lease(str(tmp_path / "volume" / ".lock"))[0]
+
+
+def test_a_reader_waits_for_a_removal_that_is_under_way(tmp_path: pathlib.Path) -> None:
+    leave(tmp_path / ".lock", here(removing=True))
+    with pytest.raises(LockedError, match="being removed by pid"), ReaderLock(str(tmp_path), patience=0):
+        pass
+    assert os.listdir(tmp_path) == [".lock"]
+    leave(tmp_path / ".lock", here(removing=True, pid=dead_pid()))
+    with ReaderLock(str(tmp_path), patience=0):
+        pass
+
+
+def test_a_removal_is_announced_until_the_lock_is_given_back(tmp_path: pathlib.Path) -> None:
+    directory = samples.volume_directory(tmp_path)
+    with VolumeLock(directory.path):
+        with ReaderLock(directory.path, patience=0):
+            pass
+        directory.check_removal()
+        with pytest.raises(LockedError), ReaderLock(directory.path, patience=0):
+            pass
+    with ReaderLock(directory.path, patience=0):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [(errno.EROFS, "read-only"), (errno.EACCES, "may not write"), (errno.ENOSPC, "No space left")],
+)
+def test_a_reader_that_cannot_write_reads_without_a_lock_and_says_so(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, number: int, why: str
+) -> None:
+    real = os.open
+
+    def refuse(path: str, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(number, os.strerror(number))
+        return real(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with ReaderLock(str(tmp_path)) as reader:
+        assert reader.warning
+        assert why in reader.warning
+
+
+def test_a_reader_is_renewed(tmp_path: pathlib.Path) -> None:
+    with ReaderLock(str(tmp_path), seconds=0.5):
+        (file,) = tmp_path.iterdir()
+        os.utime(file, (0, 0))
+        deadline = time.monotonic() + 10
+        while file.stat().st_mtime == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
