@@ -65,9 +65,13 @@ unit-oldest: ## units of module_utils on Python 3.9, the oldest that modules run
 	$(ansible_test) --where-installed 3.9 units --target-python venv/3.9 --requirements tests/unit/plugins/module_utils/
 
 .PHONY: integration
-integration: ## tests in the lab, which is started when it is not up
-	tests/tools/with --lab pytest tests/integration --numprocesses 4 --dist loadfile --durations 10 \
-	    --junitxml=tests/output/junit/integration.xml
+integration: ## tests in the lab, which is started when it is not up; those that break the lab come last, one by one
+	rc=0; \
+	tests/tools/with --lab pytest tests/integration -m 'not disruptive' --numprocesses 4 --dist loadfile --durations 10 \
+	    --junitxml=tests/output/junit/integration.xml || rc=1; \
+	tests/tools/with --lab pytest tests/integration -m disruptive --durations 10 \
+	    --junitxml=tests/output/junit/integration-disruptive.xml || rc=1; \
+	exit $$rc
 
 .PHONY: molecule
 molecule: ## the roles converge in the lab, a second time without change

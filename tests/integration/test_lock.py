@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pathlib
 import signal
-import subprocess
 import typing as t
 
 import pytest
@@ -22,6 +21,7 @@ from ansible_collections.rbd_backup.gfs.tests.integration.history import day, na
 from ansible_collections.rbd_backup.gfs.tests.integration.hosts import HOLD, READ, content, other_host
 from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
+from ansible_collections.rbd_backup.gfs.tests.integration.mounts import read_only
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import eventually
 
 ONE_DAILY = {"daily": 1, "weekly": 0, "monthly": 0}
@@ -180,17 +180,3 @@ def test_a_restore_that_can_write_leaves_no_trace_but_its_proof(
     before = set(history.files(modules))
     assert not modules.restore(images.name()).get("warnings")
     assert {pathlib.Path(file).name for file in set(history.files(modules)) - before} == {"proof.json"}
-
-
-class read_only:
-    """A directory bind-mounted over itself, read-only."""
-
-    def __init__(self, directory: pathlib.Path) -> None:
-        self._directory = str(directory)
-
-    def __enter__(self) -> None:
-        subprocess.run(["mount", "--bind", self._directory, self._directory], check=True)
-        subprocess.run(["mount", "-o", "remount,bind,ro", self._directory], check=True)
-
-    def __exit__(self, *_: object) -> None:
-        subprocess.run(["umount", self._directory], check=True)

@@ -73,7 +73,8 @@ class Scan:
 def scan(path: str, fsid: str) -> Scan:
     """Read every ``volume.json`` of the backup set in *path* that belongs to the Ceph cluster *fsid*.
 
-    Raises ArchiveError (UNREADABLE) where the storage does not answer or denies access.
+    One that cannot be read is a problem, which stops the work on it alone. Raises ArchiveError (UNREADABLE) where the
+    storage does not answer or denies access to directories above volumes: then nothing is known.
     """
     volumes: list[VolumeDirectory] = []
     problems: list[Problem] = []
@@ -91,8 +92,8 @@ def _volume(path: str, relative: str, fsid: str) -> VolumeDirectory | Problem | 
         volume = VolumeDirectory.read(os.path.join(path, relative))
     except ArchiveError as error:
         kind = error.details.get("kind")
-        if kind == DAMAGED:
-            return Problem(relative, error.message, DAMAGED)
+        if kind in (DAMAGED, UNREADABLE):
+            return Problem(relative, error.message, kind)
         if kind == MISSING:
             unused = is_unused(os.path.join(path, relative))
             return None if unused else _problem(relative, "has no volume.json")

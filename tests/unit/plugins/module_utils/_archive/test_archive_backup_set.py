@@ -302,20 +302,42 @@ def test_what_a_file_system_brings_along_is_no_problem(backup_set: BackupSet, pa
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
-@pytest.mark.parametrize("call", ["scandir", "open"])
 def test_what_cannot_be_read_is_not_taken_for_absent(
-    backup_set: BackupSet, monkeypatch: pytest.MonkeyPatch, number: int, call: str
+    backup_set: BackupSet, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    # fault injection: the call fails for one volume
+    # fault injection: the directory above a volume cannot be listed
     made = create(backup_set)
-    real = getattr(os, call)
+    real = os.scandir
 
     def fail(path: t.Any, *args: t.Any, **options: t.Any) -> t.Any:
-        if path in (os.path.dirname(made.path), os.path.join(made.path, "volume.json")):
+        if path == os.path.dirname(made.path):
             raise OSError(number, os.strerror(number))
         return real(path, *args, **options)
 
-    monkeypatch.setattr(os, call, fail)
+    monkeypatch.setattr(os, "scandir", fail)
     with pytest.raises(ArchiveError) as caught:
         backup_set.scan()
     assert caught.value.details["kind"] == "unreadable"
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+def test_a_volume_that_cannot_be_read_stops_itself_alone(
+    backup_set: BackupSet, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    # fault injection: the description of one volume cannot be opened
+    made = create(backup_set)
+    other = dataclasses.replace(samples.IDENTITY, image_id="other")
+    create(backup_set, dataclasses.replace(samples.VOLUME, identity=other, claim="other"))
+    real = os.open
+
+    def fail(path: t.Any, *args: t.Any, **options: t.Any) -> t.Any:
+        if path == os.path.join(made.path, "volume.json"):
+            raise OSError(number, os.strerror(number))
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", fail)
+    found = backup_set.scan()
+    assert [problem.kind for problem in found.problems] == ["unreadable"]
+    assert found.find(other)
+    with pytest.raises(ArchiveError, match="one of them could be it"):
+        found.find(samples.IDENTITY)

@@ -1,0 +1,37 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mounts for the time of a test."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import subprocess
+import typing as t
+
+
+@contextlib.contextmanager
+def memory(directory: pathlib.Path, size: str) -> t.Iterator[None]:
+    """A file system of *size* in memory, mounted on *directory*."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)
+
+
+def resize(directory: pathlib.Path, size: str) -> None:
+    """Give the file system in memory another size."""
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(directory)], check=True)
+
+
+@contextlib.contextmanager
+def read_only(directory: pathlib.Path) -> t.Iterator[None]:
+    """*directory* as a read-only mount of itself."""
+    subprocess.run(["mount", "--bind", str(directory), str(directory)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(directory)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)
