@@ -17,7 +17,8 @@ _MISSING = re.compile(
     r"^(?:rbd: |error setting snapshot context: ).*?(?:\(2\) No such file or directory|does not exist)",
     re.MULTILINE,
 )
-_NOT_REACHED = re.compile(r"couldn't connect to the cluster|unable to find a keyring")
+_NOT_CONNECTED = "couldn't connect to the cluster"
+_NOT_REACHED = re.compile(rf"{_NOT_CONNECTED}|unable to find a keyring")
 
 
 def words(stderr: str) -> str:
@@ -34,7 +35,8 @@ def ended(program: str, rc: int, stderr: str) -> CephError:
     how = f"was killed by signal {-rc}" if rc < 0 else f"ended with exit code {rc}"
     missing = rc == 2 and not _NOT_REACHED.search(stderr) and _MISSING.search(_PROGRESS.sub("\n", stderr))
     kind = NotFound if missing else CephError
-    return kind(f"{program} {how}: {words(stderr) or 'without a word'}", rc=rc, stderr=words(stderr))
+    advice = " Are the monitors reachable?" if _NOT_CONNECTED in stderr else ""
+    return kind(f"{program} {how}: {words(stderr) or 'without a word'}{advice}", rc=rc, stderr=words(stderr))
 
 
 def stalled(program: str, seconds: float, stderr: str) -> CephError:
