@@ -58,7 +58,8 @@ def run_module(
     if outcome.diff is not None and module._diff:  # pylint: disable=protected-access
         result["diff"] = outcome.diff
     if outcome.fatal or outcome.failures:
-        module.fail_json(msg=outcome.fatal or _summary(outcome.failures or []), **result)
+        summary = _summary(outcome.failures) if outcome.failures else None
+        module.fail_json(msg="\n".join(filter(None, (outcome.fatal, summary))), **result)
     module.exit_json(**result)
 
 

@@ -48,11 +48,58 @@ options:
       - The IANA name of the time zone whose days retention counts, for example V(Europe/Berlin). It is recorded in
         the backup set by O(init) and required for it. Without O(init) it must be the recorded one, where given.
     type: str
+  stop_at:
+    description:
+      - No export starts after this time, and the task then fails and tells in RV(pending) what is left.
+      - A time of day such as V(18:45), or an ISO 8601 time such as V(2026-11-23T18:45:00), in the time zone of the
+        backup set unless it names an offset.
+      - A time of day is the nearest one. When it was within the last 12 hours it has passed, so that a run that
+        begins too late exports nothing.
+    type: str
+  max_duration:
+    description:
+      - No export starts when the run has lasted for so many seconds. With O(stop_at) too, the earlier one counts.
+    type: int
+  stop_grace:
+    description:
+      - For how many seconds after O(stop_at) or O(max_duration) exports that run may go on. Then they are cancelled,
+        nothing of them stays, and they are among RV(pending).
+    type: int
+    default: 600
+  retries:
+    description:
+      - How often an export is begun again from its beginning when its stream broke on the way, because a connection
+        was lost, a pod was replaced or what came was damaged. There is no other attempt where Ceph refuses or does
+        not answer, or where the disk is full.
+    type: int
+    default: 2
+  verify:
+    description:
+      - How archives that are present are looked at. V(recorded) trusts one whose manifest is valid and whose size is
+        the recorded one. V(full) reads all their bytes and compares them with the SHA-256 in the manifest.
+      - Damaged and missing archives are exported again while their snapshots exist in Ceph.
+    type: str
+    choices: [recorded, full]
+    default: recorded
+  minimum_free:
+    description:
+      - How many bytes of the backup directory's file system stay free. An export that would not fit is not begun, and
+        its volume fails.
+      - The size of a full is estimated from what C(rbd du) says and how well the last full was compressed; that of a
+        diff is the size of the largest of the last seven. Where that is not known, only O(minimum_free) is demanded.
+    type: int
+    default: 268435456
   planned_snapshot:
     description:
       - Only in check mode, the name of the snapshot that M(rbd_backup.gfs.rbd_snapshot) would have taken just before,
         so that the preview of both shows what both would do. Ignored otherwise.
     type: str
+  planned_for:
+    description:
+      - The volumes that O(planned_snapshot) would have been taken of, as RV(rbd_backup.gfs.rbd_snapshot#module:created)
+        lists them. All if not given.
+    type: list
+    elements: dict
 seealso:
   - module: rbd_backup.gfs.rbd_snapshot
   - module: rbd_backup.gfs.gfs_consolidate
@@ -72,6 +119,14 @@ EXAMPLES = r"""
     cluster: production
     init: true
     timezone: Europe/Berlin
+
+- name: Over before 19:00, whatever happens
+  rbd_backup.gfs.rbd_export_diff:
+    volumes: "{{ resolved.volumes }}"
+    root: /srv/backup
+    cluster: production
+    stop_at: "18:45"
+    stop_grace: 900
 """
 
 RETURN = r"""
@@ -114,20 +169,39 @@ archives:
       description: Why the archive was made, and for a full why it is not a diff.
       type: str
       sample: diff against its predecessor
+    estimated_bytes:
+      description: The size of the archive as it was estimated before; null where nobody could tell.
+      type: int
     path:
       description: Path of the archive.
       returned: when not in check mode
       type: str
+    attempts:
+      description: How many attempts it took.
+      returned: when not in check mode
+      type: int
+    read_bytes:
+      description: Bytes that rbd exported.
+      returned: when not in check mode
+      type: int
     stream_bytes:
-      description: Bytes of the stream before compression.
+      description: Bytes of the stream in the archive before compression, with zeros taken out.
       returned: when not in check mode
       type: int
     stored_bytes:
       description: Bytes of the archive on disk.
       returned: when not in check mode
       type: int
+    ratio:
+      description: Bytes read for each byte stored.
+      returned: when not in check mode
+      type: float
     seconds:
-      description: How long it took.
+      description: How long it took, with all attempts.
+      returned: when not in check mode
+      type: float
+    mb_per_second:
+      description: Bytes read in a second, in units of 1,000,000.
       returned: when not in check mode
       type: float
 unchanged:
@@ -135,6 +209,35 @@ unchanged:
   returned: success, or when only volumes failed
   type: int
   sample: 42
+pending:
+  description: The volumes that there was no time for, or not enough. Empty in check mode.
+  returned: success, or when only volumes failed
+  type: list
+  elements: dict
+  contains:
+    namespace:
+      description: Namespace of the claim.
+      type: str
+      sample: shop
+    claim:
+      description: Name of the claim.
+      type: str
+      sample: data-db-0
+    image:
+      description: The image, as pool, RADOS namespace if any, and name.
+      type: str
+    snapshots:
+      description: The snapshots that were not exported; null where there was no time to look.
+      type: list
+      elements: str
+      sample: [gfs-20261124T170000Z]
+    unverified:
+      description: With O(verify=full), how many archives were not read.
+      type: int
+read_bytes:
+  description: Bytes that rbd exported for all archives.
+  returned: success, or when only volumes failed
+  type: int
 stream_bytes:
   description: Bytes of all streams before compression.
   returned: success, or when only volumes failed
@@ -143,6 +246,18 @@ stored_bytes:
   description: Bytes of all archives that were written.
   returned: success, or when only volumes failed
   type: int
+ratio:
+  description: Bytes read for each byte stored; null where nothing was.
+  returned: success, or when only volumes failed
+  type: float
+seconds:
+  description: How long the whole run took.
+  returned: success, or when only volumes failed
+  type: float
+mb_per_second:
+  description: Bytes read in a second of the whole run, in units of 1,000,000.
+  returned: success, or when only volumes failed
+  type: float
 failures:
   description: The volumes that failed. Nothing was changed on them unless the message says so.
   returned: success, or when only volumes failed
@@ -188,7 +303,14 @@ def main() -> None:
             {
                 "init": {"type": "bool", "default": False},
                 "timezone": {"type": "str"},
+                "stop_at": {"type": "str"},
+                "max_duration": {"type": "int"},
+                "stop_grace": {"type": "int", "default": 600},
+                "retries": {"type": "int", "default": 2},
+                "verify": {"type": "str", "choices": ["recorded", "full"], "default": "recorded"},
+                "minimum_free": {"type": "int", "default": 268435456},
                 "planned_snapshot": {"type": "str"},
+                "planned_for": {"type": "list", "elements": "dict"},
             },
         ),
         run,

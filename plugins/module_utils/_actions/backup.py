@@ -6,15 +6,20 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import typing as t
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import defects
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.archiving import (
+    Cancelled,
     Exporter,
     Written,
+    figures,
     planned,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import (
-    holdings_of,
+    Found,
+    look_into,
     open_or_init_set,
     ours,
     parent_lookup,
@@ -25,12 +30,14 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.census imp
     Seen,
     read_volume,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.deadline import Deadline, deadline_of
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
     check_parallel,
     failure,
     for_each_volume,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.space import Space
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes import volumes_from_options
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.codec import compressor
@@ -39,118 +46,248 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_dir
     VolumeDirectory,
     describe,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import BackupError, InvalidInput
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageInfo, Snapshot, Volume
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
+    BackupError,
+    CephError,
+    InvalidInput,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
+    Identity,
+    ImageInfo,
+    Snapshot,
+    Volume,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import check_prefix, snapshot_time
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import BackupPlan, plan_backup
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import (
+    BackupPlan,
+    Export,
+    plan_backup,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.estimate import estimated_bytes
 
 
 @dataclasses.dataclass
 class _Done:
     """What became of one volume; ``error`` is what stopped it after the archives in ``written``.
 
-    ``damage`` is what was found in its directory and is not as it should be.
+    ``found`` and ``plan`` are None where the time was over before anybody looked. ``messages`` tell what was found in
+    its directory and is not as it should be. ``estimates`` are the sizes of the exports, by snapshot id. ``pending``
+    are the exports that there was no time for, ``unverified`` the archives that there was no time to read.
+    ``tidied``: what dead runs left behind was removed, or would be in check mode.
     """
 
     volume: Volume
-    plan: BackupPlan
-    damage: list[str]
+    found: Found | None = None
+    plan: BackupPlan = dataclasses.field(default_factory=lambda: BackupPlan((), ()))
+    messages: list[str] = dataclasses.field(default_factory=list)
+    unverified: int = 0
+    estimates: dict[int, int | None] = dataclasses.field(default_factory=dict)
     written: list[Written] = dataclasses.field(default_factory=list)
+    pending: tuple[Export, ...] = ()
+    tidied: bool = False
     error: Exception | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether something of the volume is left to do because the time was over."""
+        return self.found is None or bool(self.pending or self.unverified)
+
+    def pending_to_dict(self) -> dict[str, t.Any]:
+        return {
+            "namespace": self.volume.namespace,
+            "claim": self.volume.claim,
+            "image": str(self.volume.spec),
+            "snapshots": [export.to.name for export in self.pending] if self.found else None,
+            "unverified": self.unverified,
+        }
 
 
 def run(environment: Environment) -> Outcome:
     """Carry out the module ``rbd_export_diff``. Raises BackupError before anything is touched."""
+    clock = time.monotonic()
     options = environment.options
     parallel = check_parallel(options)
     volumes = volumes_from_options(options["volumes"])
     check_prefix(options["prefix"])
     compressor(options["compression"], options["compression_level"])  # refuses a level that cannot be
+    for number in ("retries", "minimum_free"):
+        if options[number] < 0:
+            raise InvalidInput(f"{number} is {options[number]}: it cannot be negative. Nothing was touched.")
     ceph = environment.ceph()
+    now = environment.now()
+    deadline_of(options, now, "UTC")  # refuses what is none before a set is made
     backup_set, initialised = open_or_init_set(environment, ceph.fsid())
-    work = _Backup(environment, backup_set, Census(ceph, volumes))
+    deadline = deadline_of(options, now, backup_set.timezone)
+    work = _Backup(environment, backup_set, Census(ceph, volumes), deadline)
     done, failures = for_each_volume(volumes, work, parallel)
     written = [archive for item in done for archive in item.written]
     failures += [failure(item.volume, item.error) for item in done if item.error]
     if environment.check_mode:
-        archives = [planned(item.volume, export) for item in done for export in item.plan.exports]
+        archives = [
+            planned(item.volume, export, item.estimates[export.to.id])
+            for item in done
+            for export in item.plan.exports
+        ]
     else:
         archives = [archive.to_dict() for archive in written]
+    late = [item for item in done if item.is_late]
     return Outcome(
-        changed=initialised or bool(archives),
+        changed=initialised or bool(archives) or any(item.tidied for item in done),
         values={
             "backup_set": set_path(options),
             "initialised": initialised,
             "archives": archives,
             "unchanged": sum(len(item.plan.present) for item in done),
-            "stream_bytes": sum(item.archive.stream_bytes for item in written),
-            "stored_bytes": sum(item.archive.stored_bytes for item in written),
+            "pending": [item.pending_to_dict() for item in late],
+            **figures(
+                sum(item.read_bytes for item in written),
+                sum(item.archive.stream_bytes for item in written),
+                sum(item.archive.stored_bytes for item in written),
+                time.monotonic() - clock,
+            ),
         },
         failures=failures,
-        warnings=[message for item in done for message in item.damage],
+        warnings=[message for item in done for message in item.messages],
         diff={"before": "", "after": "".join(map(_line, archives))},
+        fatal=_too_late(late, deadline) if late else None,
     )
 
 
 class _Backup:
     """Brings the archives of one volume up to date."""
 
-    def __init__(self, environment: Environment, backup_set: BackupSet, census: Census) -> None:
+    def __init__(
+        self, environment: Environment, backup_set: BackupSet, census: Census, deadline: Deadline
+    ) -> None:
         self._options = environment.options
         self._check_mode = environment.check_mode
         self._ceph = environment.ceph()
         self._census = census
         self._set = backup_set
         self._scan = backup_set.scan()
+        # A preview is of a run that has all the time that it needs.
+        self._deadline = Deadline(environment.now()) if environment.check_mode else deadline
+        self._space = Space(environment.options["minimum_free"])
         self._planned_snapshot = _planned_snapshot(environment)
+        planned_for = environment.options["planned_for"]
+        self._planned_for = None if planned_for is None else {str(item.get("image")) for item in planned_for}
 
     def __call__(self, volume: Volume) -> _Done:
+        if self._deadline.cancelled:
+            return _Done(volume)
         seen = self._census.look(volume)
         volume = dataclasses.replace(volume, identity=seen.identity)
         directory = self._scan.find(seen.identity)
-        done = self._plan(volume, seen, directory)
-        if not (done.plan.exports or done.plan.present):
-            raise BackupError(
-                f"Volume {volume} has no snapshot {self._options['prefix']}-...: nothing of it was backed up. Take one "
-                "with rbd_snapshot first; where there are snapshots of another prefix, give that one."
-            )
-        if self._check_mode:
-            return done
-        if not done.plan.exports and (directory is None or not directory.has_leftovers()):
-            return done
+        only_look = self._check_mode or self._deadline.stopped
+        # to read all archives of a volume takes long, and is done once, under the lock
+        if directory is None or only_look or self._options["verify"] != "full":
+            done = self._plan(volume, seen, directory, self._examine(directory))
+            if self._check_mode:
+                return self._estimated(done)
+            if only_look:
+                done.pending = done.plan.exports
+                return done
+            if not (done.plan.exports or _has_leftovers(directory, done)):
+                return done
         if directory is None:
             directory = self._set.create(volume, self._describe(volume, read_volume(volume, self._ceph)[1]))
         with VolumeLock(directory.path):
-            directory.clean_temporaries()
+            cleaned = directory.clean_temporaries()
+            examined = self._examine(directory)
+            done = self._plan(volume, seen, directory, examined)
             if done.plan.exports:
+                # the listing may be old by now
                 seen, info = read_volume(volume, self._ceph)
-                # what was planned before the lock may be done by now
-                done = self._plan(volume, seen, directory)
+                done = self._plan(volume, seen, directory, examined)
                 directory.update_description(self._describe(volume, info))
-            exporter = Exporter(self._ceph, volume, seen.identity, directory, self._options)
+            done.tidied = bool(cleaned)
             try:
-                for export in done.plan.exports:
-                    done.written.append(exporter.write(export))
+                self._carry_out(done, seen.identity, directory)
             except Exception as error:  # what was written before it is reported along with it
                 done.error = error
             return done
 
-    def _plan(self, volume: Volume, seen: Seen, directory: VolumeDirectory | None) -> _Done:
-        snapshots = self._snapshots(seen)
-        holdings, damage = holdings_of(directory, seen.identity, snapshots, self._options["prefix"])
-        plan = plan_backup(holdings, parent_lookup(volume.spec, self._ceph, self._planned_snapshot))
-        return _Done(volume, plan, damage)
+    def _examine(self, directory: VolumeDirectory | None) -> defects.Examined:
+        if directory is None:
+            return defects.Examined()
+        everything = self._options["verify"] == "full"
+        return defects.examine(
+            directory, self._options["prefix"], everything, lambda: self._deadline.stopped
+        )
+
+    def _plan(
+        self, volume: Volume, seen: Seen, directory: VolumeDirectory | None, examined: defects.Examined
+    ) -> _Done:
+        prefix = self._options["prefix"]
+        found = look_into(directory, seen.identity, self._snapshots(volume, seen), prefix, examined.damaged)
+        plan = plan_backup(found.holdings, parent_lookup(volume.spec, self._ceph, self._planned_snapshot))
+        if not (plan.exports or plan.present):
+            raise BackupError(
+                f"Volume {volume} has no snapshot {prefix}-...: nothing of it was backed up. Take one with "
+                "rbd_snapshot first; where there are snapshots of another prefix, give that one."
+            )
+        done = _Done(volume, found, plan, defects.tell(volume, found, plan), examined.unverified)
+        if self._check_mode:
+            done.tidied = bool(found.begun or defects.leftovers(found))
+        return done
+
+    def _carry_out(self, done: _Done, identity: Identity, directory: VolumeDirectory) -> None:
+        found = t.cast(Found, done.found)
+        if not done.unverified:
+            for archive, files in defects.leftovers(found):
+                done.tidied = bool(directory.remove_superseded(archive, files)) or done.tidied
+        exporter = Exporter(
+            self._ceph, done.volume, identity, directory, self._options, self._deadline, self._space
+        )
+        self._estimated(done)
+        for number, export in enumerate(done.plan.exports):
+            if self._deadline.stopped:
+                done.pending = done.plan.exports[number:]
+                return
+            try:
+                done.written.append(
+                    exporter.write(
+                        export,
+                        supersedes=defects.superseded_by(found, export),
+                        estimated_bytes=done.estimates[export.to.id],
+                    )
+                )
+            except Cancelled:
+                done.pending = done.plan.exports[number:]
+                return
+
+    def _estimated(self, done: _Done) -> _Done:
+        """Add to *done* how large its exports will be."""
+        used = None
+        if any(export.base is None for export in done.plan.exports):
+            try:
+                used = self._ceph.used_bytes(done.volume.spec)
+            except CephError:
+                pass  # an export without an estimate is better than none
+        archives = t.cast(Found, done.found).holdings.archives
+        done.estimates = {
+            export.to.id: estimated_bytes(export, archives, used) for export in done.plan.exports
+        }
+        return done
 
     def _describe(self, volume: Volume, info: ImageInfo) -> dict[str, t.Any]:
         return describe(volume, info, self._ceph.metadata(volume.spec))
 
-    def _snapshots(self, seen: Seen) -> tuple[Snapshot, ...]:
+    def _snapshots(self, volume: Volume, seen: Seen) -> tuple[Snapshot, ...]:
         snapshots = ours(seen.snapshots, self._options["prefix"])
         name = self._planned_snapshot
         if name is None or any(snapshot.name == name for snapshot in snapshots):
             return snapshots
+        if self._planned_for is not None and str(volume.spec) not in self._planned_for:
+            return snapshots
         following = max((snapshot.id for snapshot in seen.snapshots), default=0) + 1
         return (*snapshots, Snapshot(following, name, seen.size))
+
+
+def _has_leftovers(directory: VolumeDirectory | None, done: _Done) -> bool:
+    return directory is not None and (
+        directory.has_leftovers() or bool(defects.leftovers(t.cast(Found, done.found)))
+    )
 
 
 def _planned_snapshot(environment: Environment) -> str | None:
@@ -166,3 +303,20 @@ def _planned_snapshot(environment: Environment) -> str | None:
 
 def _line(archive: t.Mapping[str, t.Any]) -> str:
     return f"{archive['namespace']}/{archive['claim']} {archive['snapshot']} {archive['reason']}\n"
+
+
+def _too_late(late: list[_Done], deadline: Deadline) -> str:
+    told = (
+        f"The time of this run was over at {deadline}, before everything was done. Whatever is left waits in Ceph, and "
+        f"the next run does it. {len(late)} volume(s) are pending:"
+    )
+    lines = [told]
+    for item in late:
+        if item.found is None:
+            what = "not looked at"
+        else:
+            parts = [f"{len(item.pending)} snapshot(s) not exported"] if item.pending else []
+            parts += [f"{item.unverified} archive(s) not read again"] if item.unverified else []
+            what = ", ".join(parts)
+        lines.append(f"{item.volume}: {what}")
+    return "\n".join(lines)

@@ -5,12 +5,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import MANIFEST
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import parse_archive_name
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import (
+    MANIFEST,
+    REFUSED,
+    Problem,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
@@ -58,34 +64,66 @@ def ours(snapshots: t.Iterable[Snapshot], prefix: str) -> tuple[Snapshot, ...]:
     return tuple(sorted(found, key=lambda snapshot: snapshot.id))
 
 
-def holdings_of(
-    directory: VolumeDirectory | None, identity: Identity, snapshots: tuple[Snapshot, ...], prefix: str
-) -> tuple[Holdings, list[str]]:
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What there is of a volume. ``problems`` are the archives that do not count, ``superseded`` the files that
+    ``.bad-<time>`` kept, ``begun`` what a dead run left half-written or half-removed."""
+
+    holdings: Holdings
+    problems: tuple[Problem, ...] = ()
+    superseded: tuple[str, ...] = ()
+    begun: tuple[str, ...] = ()
+
+
+def look_into(
+    directory: VolumeDirectory | None,
+    identity: Identity,
+    snapshots: tuple[Snapshot, ...],
+    prefix: str,
+    damaged: t.Collection[Problem] = (),
+) -> Found:
     """Put together what there is of a volume; *directory* is None when it has none yet. Raises ArchiveError.
 
-    A snapshot counts as retired only when its name and its id are both on record. What lies in the directory and is
-    not as it should be is returned too, in words.
+    *damaged* are archives that were read and found wrong. A snapshot counts as retired only when its name and its id
+    are both on record.
     """
     if directory is None:
-        return Holdings(prefix, identity.image_id, snapshots, ()), []
+        return Found(Holdings(prefix, identity.image_id, snapshots, ()))
     inventory = directory.archives(prefix)
     retired = load_proof(directory.path).retired
+    problems = (
+        *inventory.problems,
+        *damaged,
+        *(
+            Problem(file, f"Archive {directory.path}/{file} has no manifest and does not count.", MANIFEST)
+            for file in inventory.unpublished
+        ),
+    )
+    defective = {problem.file for problem in problems}
     holdings = Holdings(
         prefix=prefix,
         image_id=identity.image_id,
         snapshots=snapshots,
-        archives=inventory.archives,
+        archives=tuple(archive for archive in inventory.archives if archive.file not in defective),
         retired=frozenset(s.id for s in snapshots if s.id in retired and retired[s.id].snapshot == s.name),
-        doubtful=bool(inventory.unpublished)
-        or any(problem.kind == MANIFEST for problem in inventory.problems),
+        doubtful=any(problem.kind in (MANIFEST, REFUSED) for problem in problems),
+        defective=frozenset(name for file in defective for name in [restore_point_of(prefix, file)] if name),
     )
-    return holdings, [
-        *(problem.message for problem in inventory.problems),
-        *(
-            f"Archive {directory.path}/{file} has no manifest and does not count."
-            for file in inventory.unpublished
-        ),
-    ]
+    return Found(holdings, problems, inventory.superseded, (*inventory.temporaries, *inventory.removing))
+
+
+def holdings_of(
+    directory: VolumeDirectory | None, identity: Identity, snapshots: tuple[Snapshot, ...], prefix: str
+) -> tuple[Holdings, list[str]]:
+    """What there is of a volume, and in words what lies in its directory and is not as it should be."""
+    found = look_into(directory, identity, snapshots, prefix)
+    return found.holdings, [problem.message for problem in found.problems]
+
+
+def restore_point_of(prefix: str, file: str) -> str | None:
+    """The restore point that the archive *file* leads to by its name; None when it is not an archive's name."""
+    name = parse_archive_name(prefix, file)
+    return name.to if name else None
 
 
 def parent_lookup(spec: ImageSpec, ceph: RbdClient, planned: str | None = None) -> HasParent:

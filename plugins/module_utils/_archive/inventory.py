@@ -20,6 +20,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems i
     DAMAGED,
     MANIFEST,
     MISSING,
+    REFUSED,
     UNREADABLE,
     Problem,
 )
@@ -105,7 +106,7 @@ def _recorded(path: str, file: str, identity: Identity) -> Archive | Problem | N
             file,
             f"{manifest_path} speaks of image id {manifest.origin.identity.image_id}, and the directory "
             f"belongs to image id {identity.image_id}: it was put there by hand.",
-            MANIFEST,
+            REFUSED,
         )
     return _check_size(path, manifest)
 

@@ -161,13 +161,16 @@ class VolumeDirectory:
         with os_errors("list", self.path, UNREADABLE, "Nothing was changed."):
             return any(file in mine or names.name_before_bad(file) in mine for file in os.listdir(self.path))
 
-    def remove_superseded(self, archive: Archive) -> tuple[str, ...]:
-        """Remove what ``.bad-<time>`` kept of the name of *archive*; return the files.
+    def remove_superseded(self, archive: Archive, others: t.Collection[str] = ()) -> tuple[str, ...]:
+        """Remove what ``.bad-<time>`` kept of the name of *archive*, and the archives *others*; return the files.
 
         Only for an *archive* that was proved by reading it from the disk. Raises ArchiveError.
         """
-        mine = (archive.file, names.manifest_name(archive.file))
-        return remove_files(self.path, lambda file: names.name_before_bad(file) in mine)
+        mine = {archive.file, names.manifest_name(archive.file)}
+        theirs = {name for file in others for name in (file, names.manifest_name(file))} - mine
+        return remove_files(
+            self.path, lambda file: file in theirs or names.name_before_bad(file) in mine | theirs
+        )
 
     def has_leftovers(self) -> bool:
         """Whether there is something for :meth:`clean_temporaries` to do. Raises ArchiveError (UNREADABLE)."""

@@ -105,6 +105,14 @@ def watchers(answer: bytes) -> int:
     return len([_object(entry) for entry in _list(_object(load(answer)).get("watchers"))])
 
 
+def used_bytes(answer: bytes) -> dict[int, int]:
+    """Read ``rbd du`` of one image: what each snapshot added, by its id. Raises CephError."""
+    entries = [_object(entry) for entry in _list(_object(load(answer)).get("images"))]
+    return {
+        _number(entry, "snapshot_id"): _number(entry, "used_size") for entry in entries if "snapshot" in entry
+    }
+
+
 def metadata(answer: bytes) -> dict[str, str]:
     """Read ``rbd image-meta list`` of an image that has metadata. Raises CephError."""
     found = _object(load(answer))

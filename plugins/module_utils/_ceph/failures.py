@@ -11,6 +11,8 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import Ceph
 
 _PROGRESS = re.compile(r"\r?[A-Z][A-Za-z ]*: \d+% complete\.\.\.(?:done\.|failed\.)?")
 _LONGEST = 1200
+# How the way through a pod fails when the pod or the connection to it goes, and comes back.
+_PASSING = ("lost", "no_pod", "unreachable", "timeout")
 
 # "(2) No such file or directory" alone proves nothing: a missing keyring ends with exit code 2 and these words too.
 _MISSING = re.compile(
@@ -54,6 +56,17 @@ def late(program: str, seconds: float, stderr: str) -> CephError:
         f"monitors reachable?{_said(stderr)}",
         stderr=words(stderr),
     )
+
+
+def broke(error: Exception) -> bool:
+    """Whether a stream was lost on its way, so that another attempt may bring it: the connection was cut, what came
+    was not what was sent, the command was killed, or its pod is just being replaced. Never when Ceph refused, or did
+    not answer in time."""
+    if not isinstance(error, CephError):
+        return False
+    details = error.details
+    killed = isinstance(details.get("rc"), int) and details["rc"] < 0
+    return killed or bool(details.get("broken")) or details.get("kind") in _PASSING
 
 
 def _said(stderr: str) -> str:

@@ -36,9 +36,11 @@ class LocalRunner(Runner):
                 pieces.append(watched.child.read(READ_SIZE))
             return Completed(watched.wait(), b"".join(pieces), watched.child.words.text())
 
-    def open_output(self, argv: t.Sequence[str], stall_timeout: float) -> OutputStream:
+    def open_output(
+        self, argv: t.Sequence[str], stall_timeout: float, timeout: float = math.inf
+    ) -> OutputStream:
         """See Runner."""
-        return _LocalOutput(_Watched(argv, takes_input=False, stall_timeout=stall_timeout))
+        return _LocalOutput(_Watched(argv, takes_input=False, stall_timeout=stall_timeout, timeout=timeout))
 
     def open_input(self, argv: t.Sequence[str], stall_timeout: float) -> InputStream:
         """See Runner."""

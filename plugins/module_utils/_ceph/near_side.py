@@ -9,6 +9,7 @@ import hashlib
 import json
 import secrets
 import struct
+import time
 import types
 import typing as t
 
@@ -100,6 +101,8 @@ class FarCommand:
         self._takes_input = takes_input
         self._stall_timeout = stall_timeout
         self._timeout = timeout
+        # The far side ends the command in time and says so; this is for one that no longer can.
+        self._limit = time.monotonic() + timeout + far_side.BEAT
         self._token = secrets.token_hex(16)
         self._line = b""
         self._noise = child.Tail()
@@ -122,6 +125,11 @@ class FarCommand:
         """Return the next bytes of the command's stdout (none for a word of the far side), or None at the end."""
         if self._ended_early():
             return None
+        remaining = self._limit - time.monotonic()
+        if remaining <= 0:
+            raise failures.late(self.program, self._timeout, self._noise.text())
+        if remaining < SILENCE:
+            self._stream.hurry(remaining)
         try:
             came = self._stream.read_frame()
         except KubernetesError as error:
@@ -202,7 +210,8 @@ class FarCommand:
         if (end["bytes"], end["sha256"]) != (count, sha256):
             raise CephError(
                 f"What {self.program} carried was damaged on its way: {end['bytes']} bytes (SHA-256 {end['sha256']}) "
-                f"in the pod are {count} bytes (SHA-256 {sha256}) here. It is not to be used."
+                f"in the pod are {count} bytes (SHA-256 {sha256}) here. It is not to be used.",
+                broken=True,
             )
 
     def _broken(self) -> CephError:
@@ -217,7 +226,8 @@ class FarCommand:
             )
         return CephError(
             f"The pod did not say how {self.program} ended, so that what was transferred may be cut short and is not "
-            f"to be used: {said or 'without a word'}"
+            f"to be used: {said or 'without a word'}",
+            broken=True,
         )
 
 

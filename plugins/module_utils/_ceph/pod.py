@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import typing as t
 
@@ -52,9 +53,11 @@ class PodRunner(Runner):
         finally:
             command.close()
 
-    def open_output(self, argv: t.Sequence[str], stall_timeout: float) -> OutputStream:
+    def open_output(
+        self, argv: t.Sequence[str], stall_timeout: float, timeout: float = math.inf
+    ) -> OutputStream:
         """See Runner."""
-        return PodOutput(self._start(argv, False, stall_timeout, _NEVER))
+        return PodOutput(self._start(argv, False, stall_timeout, min(timeout, _NEVER)))
 
     def open_input(self, argv: t.Sequence[str], stall_timeout: float) -> InputStream:
         """See Runner."""

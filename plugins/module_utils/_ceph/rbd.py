@@ -9,6 +9,7 @@ at ``/`` and ``@`` (``--image a@b`` is a snapshot), so that a name with one of t
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import typing as t
@@ -171,13 +172,26 @@ class RbdClient:
         command = self._on(spec, "snap", "rm", "--snap-id", str(snapshot_id))
         self._run(f"removing the snapshot with id {snapshot_id} of {spec}", command)
 
-    def export_diff(self, spec: ImageSpec, to: str, base: str | None) -> OutputStream:
-        """Start the stream that leads from snapshot *base* (None: from nothing) to snapshot *to*."""
+    def used_bytes(self, spec: ImageSpec) -> dict[int, int]:
+        """Return, by snapshot id, the bytes of all objects that changed since the snapshot before it.
+
+        Looks at every object where the image has no object map.
+        """
+        command = self._on(spec, "du", "--format", "json")
+        return self._ask(f"measuring image {spec}", command, answers.used_bytes)
+
+    def export_diff(
+        self, spec: ImageSpec, to: str, base: str | None, timeout: float = math.inf
+    ) -> OutputStream:
+        """Start the stream that leads from snapshot *base* (None: from nothing) to snapshot *to*.
+
+        It is ended after *timeout* seconds, also in the middle of its data.
+        """
         since = () if base is None else ("--from-snap", _name(base))
         # The progress display stays on: it is the sign of life where an image has nothing to export for minutes.
         command = self._on(spec, "export-diff", "--snap", _name(to), *since, "--path", "-")
         doing = f"exporting {spec}@{to}" + (f" from {base}" if base else "")
-        return _Output(self, doing, lambda: self._runner.open_output(command, self._stall_timeout))
+        return _Output(self, doing, lambda: self._runner.open_output(command, self._stall_timeout, timeout))
 
     def import_diff(self, spec: ImageSpec) -> InputStream:
         """Start to apply a stream to the image. It is completed by ``finish()`` only; an abort leaves a part of it."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 import types
 import typing as t
 
@@ -96,8 +97,10 @@ class Runner(abc.ABC):
         """Run *argv* to its end, whatever its exit code. Raises CephError when it does not end in *timeout*."""
 
     @abc.abstractmethod
-    def open_output(self, argv: t.Sequence[str], stall_timeout: float) -> OutputStream:
-        """Start *argv* and read what it writes."""
+    def open_output(
+        self, argv: t.Sequence[str], stall_timeout: float, timeout: float = math.inf
+    ) -> OutputStream:
+        """Start *argv* and read what it writes. It is ended after *timeout*, however well it goes on."""
 
     @abc.abstractmethod
     def open_input(self, argv: t.Sequence[str], stall_timeout: float) -> InputStream:

@@ -103,6 +103,11 @@ class ExecStream:
             while self._pongs:
                 self._socket.pong(self._pongs.pop(0))
 
+    def hurry(self, seconds: float) -> None:
+        """Wait no longer than *seconds* for the next frame, and for all that follow."""
+        self._read_timeout = min(self._read_timeout, seconds)
+        self._socket.settimeout(self._read_timeout)
+
     def close(self) -> None:
         """Cut the connection. Without a status the command may still be running."""
         self._ended = True

@@ -25,6 +25,7 @@ class Holdings:
     ``snapshots`` is a complete listing of those of our name pattern, in ascending id. ``retired`` are the ids of
     snapshots whose archives retention has removed; they are never exported and never a base. ``doubtful``: there are
     archives that do not count, because their manifest is missing or damaged, and that may be good all the same.
+    ``defective`` are the names of the snapshots that have an archive which does not count, for whatever reason.
     """
 
     prefix: str
@@ -33,6 +34,7 @@ class Holdings:
     archives: tuple[Archive, ...]
     retired: frozenset[int] = frozenset()
     doubtful: bool = False
+    defective: frozenset[str] = frozenset()
 
     @property
     def active(self) -> tuple[Snapshot, ...]:
@@ -65,10 +67,14 @@ class Export:
 
 @dataclasses.dataclass(frozen=True)
 class BackupPlan:
-    """The exports to make, oldest first, and the snapshots whose restore points are whole already."""
+    """The exports to make, oldest first, and the snapshots whose restore points are whole already.
+
+    ``lost`` are the restore points that no archive leads to any more and no export can bring back, by name.
+    """
 
     exports: tuple[Export, ...]
     present: tuple[Snapshot, ...]
+    lost: tuple[str, ...] = ()
 
 
 def state_of(snapshot: Snapshot) -> State:
@@ -114,7 +120,8 @@ def plan_backup(holdings: Holdings, has_parent: HasParent) -> BackupPlan:
     """Plan the archives that bring *holdings* up to date with its snapshots.
 
     A full for the oldest, each other one a diff against its predecessor in Ceph; a full instead of a diff only for a
-    permanent reason (see :func:`ground_for_diff`).
+    permanent reason (see :func:`ground_for_diff`). An archive whose base is lost is made again against the newest
+    restore point before it that is whole.
     """
     exports: list[Export] = []
     present: list[Snapshot] = []
@@ -127,17 +134,40 @@ def plan_backup(holdings: Holdings, has_parent: HasParent) -> BackupPlan:
             exports.append(_export(holdings, snapshot, predecessor, has_parent))
             whole = whole_states(holdings.image_id, holdings.archives, whole | {state_of(snapshot)})
         predecessor = snapshot
-    return BackupPlan(tuple(exports), tuple(present))
+    return BackupPlan(tuple(exports), tuple(present), _lost(holdings, whole))
+
+
+def _lost(holdings: Holdings, whole: set[State]) -> tuple[str, ...]:
+    """The restore points that once were and that *whole*, the states after the exports, does not hold.
+
+    One that nothing is left of but an archive which stands on it counts while that archive leads nowhere else.
+    """
+    names = set(holdings.defective)
+    reached = whole_states(holdings.image_id, holdings.archives)
+    for archive in holdings.archives:
+        if archive.image_id == holdings.image_id and archive.to not in reached:
+            names.update(state.snapshot for state in (archive.to, archive.base) if state)
+    names -= {state.snapshot for state in whole}
+    return tuple(sorted(names - {snapshot.name for snapshot in holdings.snapshots}))
 
 
 def _export(
     holdings: Holdings, snapshot: Snapshot, predecessor: Snapshot | None, has_parent: HasParent
 ) -> Export:
+    again = _why_again(holdings, snapshot)
     if predecessor is None:
         if any(archive.to.snapshot_id != snapshot.id for archive in holdings.archives):
-            return Export(snapshot, None, "full: no earlier snapshot of this set is left in Ceph")
-        return Export(snapshot, None, "full: the oldest snapshot")
+            return Export(snapshot, None, f"full: no earlier snapshot of this set is left in Ceph{again}")
+        return Export(snapshot, None, f"full: the oldest snapshot{again}")
     objection = ground_for_diff(holdings, predecessor, snapshot, has_parent)
     if objection:
-        return Export(snapshot, None, f"full: {objection}")
-    return Export(snapshot, predecessor, "diff against its predecessor")
+        return Export(snapshot, None, f"full: {objection}{again}")
+    return Export(snapshot, predecessor, f"diff against its predecessor{again}")
+
+
+def _why_again(holdings: Holdings, snapshot: Snapshot) -> str:
+    if snapshot.name in holdings.defective:
+        return "; exported again, because its archive is missing, damaged or without a manifest"
+    if any(archive.to == state_of(snapshot) for archive in holdings.archives):
+        return "; exported again, because what its archive stands on is lost"
+    return ""

@@ -9,7 +9,11 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import failures
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import NotFound
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
+    ArchiveError,
+    CephError,
+    NotFound,
+)
 
 NO_KEYRING = (
     "2026-11-23T07:40:33.870+0000 7fab0801f380 -1 auth: unable to find a keyring on /x: (2) No such file or directory\n"
@@ -68,3 +72,23 @@ def test_long_words_keep_their_end() -> None:
     said = failures.words("x" * 5000 + "\nthe reason\n")
     assert said.endswith("the reason")
     assert len(said) == 1200
+
+
+@pytest.mark.parametrize(
+    ("error", "passing"),
+    [
+        (failures.ended("rbd", -9, ""), True),
+        (CephError("cut", kind="lost"), True),
+        (CephError("replaced", kind="no_pod"), True),
+        (CephError("damaged on its way", broken=True), True),
+        (failures.ended("rbd", 1, "rbd: error opening image x: (1) Operation not permitted"), False),
+        (failures.ended("rbd", 2, "rbd: error opening image x: (2) No such file or directory"), False),
+        (failures.stalled("rbd", 600, ""), False),
+        (failures.late("rbd", 60, ""), False),
+        (CephError("refused", kind="forbidden"), False),
+        (ArchiveError("full", kind="unwritable", errno="ENOSPC"), False),
+        (OSError(28, "full"), False),
+    ],
+)
+def test_only_what_was_lost_on_its_way_is_worth_another_attempt(error: Exception, passing: bool) -> None:
+    assert failures.broke(error) is passing

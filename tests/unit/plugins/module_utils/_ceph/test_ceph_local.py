@@ -130,6 +130,13 @@ def test_output_that_stands_still_is_ended(tmp_path: pathlib.Path) -> None:
     assert not alive(pid)
 
 
+@pytest.mark.parametrize("program", ["yes", "sleep 600", "while echo; do sleep 0.05; done"])
+def test_output_ends_when_its_time_is_over_whether_it_goes_on_or_stands_still(program: str) -> None:
+    with LocalRunner().open_output(sh(program), FOREVER, 0.5) as stream:
+        with pytest.raises(CephError, match=r"did not end within 0\.5 s"):
+            read_all(stream)
+
+
 def test_a_word_on_stderr_is_a_sign_of_life() -> None:
     program = "for n in 1 2 3 4 5 6 7 8; do sleep 0.25; echo $n >&2; done; echo end"
     with LocalRunner().open_output(sh(program), 1.0) as stream:

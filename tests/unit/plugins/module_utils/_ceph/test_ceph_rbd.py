@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 
 import pytest
@@ -35,7 +36,9 @@ class Notebook(Runner):
         self.commands.append(list(argv))
         return self._answers.pop(0) if self._answers else Completed(0, b"", "")
 
-    def open_output(self, argv: t.Sequence[str], stall_timeout: float) -> OutputStream:
+    def open_output(
+        self, argv: t.Sequence[str], stall_timeout: float, timeout: float = math.inf
+    ) -> OutputStream:
         self.commands.append(list(argv))
         raise CephError("the notebook runs nothing", rc=1)
 

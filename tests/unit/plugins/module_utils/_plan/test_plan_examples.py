@@ -131,6 +131,65 @@ def test_without_an_earlier_snapshot_in_ceph_there_is_no_base() -> None:
     assert "left in Ceph" in export.reason
 
 
+def test_an_archive_that_is_lost_is_made_again_and_what_stands_on_it_is_whole_then() -> None:
+    volume = backed_up(4)
+    lost = volume.archives.pop(1)
+    holdings = dataclasses.replace(volume.holdings(), defective=frozenset({lost.to.snapshot}))
+    plan = plan_backup(holdings, no_parent)
+    assert [(e.to.name, e.kind) for e in plan.exports] == [(lost.to.snapshot, "diff")]
+    assert "exported again" in plan.exports[0].reason
+    assert plan.lost == ()
+
+
+@pytest.mark.parametrize("traces", [True, False])
+def test_where_the_snapshot_is_gone_too_the_successor_is_made_again_and_the_point_reported(
+    traces: bool,
+) -> None:
+    volume = backed_up(4)
+    lost = volume.archives.pop(1)
+    first, _gone, third, _fourth = volume.snapshots
+    volume.snapshots.pop(1)
+    defective = frozenset({lost.to.snapshot} if traces else ())
+    plan = plan_backup(dataclasses.replace(volume.holdings(), defective=defective), no_parent)
+    assert [(e.to, e.base) for e in plan.exports] == [(third, first)]
+    assert "what its archive stands on is lost" in plan.exports[0].reason
+    assert plan.lost == (lost.to.snapshot,)
+    for export in plan.exports:
+        volume.export(export)
+    again = plan_backup(dataclasses.replace(volume.holdings(), defective=defective), no_parent)
+    assert not again.exports
+    assert again.lost == (plan.lost if traces else ())
+
+
+def test_the_successor_of_a_lost_first_archive_is_made_again_in_full() -> None:
+    volume = backed_up(3)
+    lost = volume.archives.pop(0)
+    volume.snapshots.pop(0)
+    plan = plan_backup(volume.holdings(), no_parent)
+    assert [(e.to, e.base) for e in plan.exports] == [(volume.snapshots[0], None)]
+    assert plan.lost == (lost.to.snapshot,)
+
+
+def test_points_that_stand_on_a_lost_one_are_lost_with_it_when_their_snapshots_are_gone() -> None:
+    volume = backed_up(4)
+    archive = volume.archives.pop(1)
+    names_before = names(volume)
+    del volume.snapshots[1:3]
+    plan = plan_backup(volume.holdings(), no_parent)
+    assert plan.lost == (archive.to.snapshot, names_before[2])
+    assert [(e.to, e.base) for e in plan.exports] == [(volume.snapshots[1], volume.snapshots[0])]
+
+
+def test_a_snapshot_that_is_retired_is_neither_lost_nor_exported_nor_a_base() -> None:
+    volume = backed_up(3)
+    first, second, third = volume.snapshots
+    volume.retired = {second.id}
+    del volume.archives[1:]
+    plan = plan_backup(volume.holdings(), no_parent)
+    assert [(e.to, e.base) for e in plan.exports] == [(third, first)]
+    assert plan.lost == ()
+
+
 def test_a_kept_point_whose_snapshot_is_gone_is_never_cut_off_from_its_chain() -> None:
     volume = backed_up(3)
     del volume.snapshots[2]

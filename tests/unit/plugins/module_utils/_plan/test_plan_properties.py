@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import datetime as dt
 import os
 import random
@@ -124,3 +125,22 @@ def test_a_backup_never_exports_a_retired_snapshot_nor_stands_on_one(seed: int) 
     for export in plan_backup(volume.holdings(), no_parent).exports:
         assert export.to.id not in volume.retired
         assert export.base is None or export.base.id not in volume.retired
+
+
+@pytest.mark.parametrize("seed", range(LIVES))
+def test_whatever_is_lost_is_brought_back_or_reported_and_the_next_backup_has_nothing_to_do(
+    seed: int,
+) -> None:
+    volume, _now = random_life(seed)
+    backup(volume)
+    before = volume.restorable()
+    rng = random.Random(seed)
+    volume.archives = [archive for archive in volume.archives if rng.random() < 0.85]
+    volume.snapshots = [snapshot for snapshot in volume.snapshots if rng.random() < 0.7]
+    missing = frozenset(before - {archive.to.snapshot for archive in volume.archives})
+    plan = plan_backup(dataclasses.replace(volume.holdings(), defective=missing), no_parent)
+    for export in plan.exports:
+        volume.export(export)
+    assert volume.restorable() | set(plan.lost) == before
+    assert not volume.restorable() & set(plan.lost)
+    assert not plan_backup(volume.holdings(), no_parent).exports
