@@ -66,6 +66,40 @@ def test_a_preview_counts_the_snapshot_that_would_have_been_taken(modules: Modul
     assert [(item["snapshot"], item["base"]) for item in preview["archives"]] == [(name(1), name(0))]
 
 
+def test_a_preview_counts_it_only_for_the_volumes_that_it_would_have_been_taken_of(
+    modules: Modules, images: Images
+) -> None:
+    due, recent = images.create(history.SIZE), images.create(history.SIZE)
+    history.live(images, modules, due, [0])
+    images.rbd(recent, "snap", "create", "--snap", name(1), "--no-progress")
+    later = "2026-01-02T16:30:00Z"
+    taken = modules.snapshot([due, recent], time=later, check_mode=True)
+    assert [item["image"] for item in taken["created"]] == [str(due)]
+    preview = modules.backup(
+        [due, recent], check_mode=True, planned_snapshot=taken["snapshot"], planned_for=taken["created"]
+    )
+    assert [(item["claim"], item["snapshot"]) for item in preview["archives"]] == [
+        ("data-0", taken["snapshot"]),
+        ("data-1", name(1)),
+    ]
+
+
+def test_the_result_tells_how_much_and_how_fast(modules: Modules, images: Images) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, [0], backup=False)
+    result = modules.backup([spec])
+    (archive,) = result["archives"]
+    assert archive["read_bytes"] >= archive["stream_bytes"] > 300_000
+    assert (
+        archive["stored_bytes"] == (history.volume_directory(modules) / f"{name(0)}.full.zst").stat().st_size
+    )
+    for item in (archive, result):
+        assert item["ratio"] == round(item["read_bytes"] / item["stored_bytes"], 2)
+        assert item["mb_per_second"] > 0
+    assert archive["attempts"] == 1
+    assert result["seconds"] >= archive["seconds"] > 0
+
+
 def test_everything_is_private(modules: Modules, images: Images) -> None:
     spec = images.create(history.SIZE)
     history.live(images, modules, spec, [0])
