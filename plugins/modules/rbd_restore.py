@@ -17,8 +17,8 @@ description:
     stream on the fly, so that no snapshot is left on the restored image.
   - Until it is proved the image has a name that ends in C(.unproved-restore-) and eight digits. It is removed when
     the restore fails.
-  - While it reads, a consolidation removes nothing of the volume; exports go on beside it. Where the directory cannot be
-    written, for example on a read-only mount, it reads without that protection and warns.
+  - While it reads, a consolidation removes nothing of the volume; exports go on beside it. Where the directory cannot
+    be written, for example on a read-only mount, it reads without that protection and warns.
   - In check mode the chain is proved and nothing is created.
   - Restoring into an image that exists is not supported.
 extends_documentation_fragment:
