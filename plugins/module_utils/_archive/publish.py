@@ -12,6 +12,7 @@ volume.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import os
@@ -19,6 +20,7 @@ import types
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.codec import compressor
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.conveyor import Conveyor
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import (
     open_temporary,
     os_errors,
@@ -37,6 +39,12 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names impo
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import UNWRITABLE
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import InvalidInput
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive
+
+_PIECE = 1 << 20
+"""What is hashed and compressed at once, in bytes: a few calls for much work, which then goes on beside other threads."""
+
+_SETTLED = 8 << 20
+"""After so many bytes the system is asked to begin writing them out, so that the last fsync has little left to do."""
 
 _UNTOUCHED = "The archive was not published; everything published before was left untouched."
 _HALF_WAY = (
@@ -65,7 +73,12 @@ class ArchiveWriter:
         self._stored_sha256 = hashlib.sha256()
         self._stream_bytes = 0
         self._stored_bytes = 0
+        self._settled_bytes = 0
         self._manifest: Manifest | None = None
+        # The stream is read and parsed by the caller while what came before is hashed, compressed and written.
+        self._conveyor = Conveyor(self._take)
+        self._piece: list[bytes] = []
+        self._piece_bytes = 0
 
     def __enter__(self) -> ArchiveWriter:
         with self._errors():
@@ -79,6 +92,7 @@ class ArchiveWriter:
         error: BaseException | None,
         traceback: types.TracebackType | None,
     ) -> None:
+        self._conveyor.stop()
         try:
             self._close()
             for temporary in self._temporaries:
@@ -94,7 +108,7 @@ class ArchiveWriter:
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes that were stored so far."""
+        """Bytes that were stored so far, which lags behind what was written."""
         return self._stored_bytes
 
     @property
@@ -103,10 +117,12 @@ class ArchiveWriter:
         return os.path.basename(self._temporaries[0])
 
     def write(self, data: bytes) -> None:
-        """Add *data* to the raw stream."""
-        self._stream_sha256.update(data)
+        """Add *data* to the raw stream. What failed to be stored may be raised by a later call, or by ``seal``."""
         self._stream_bytes += len(data)
-        self._store(self._compressor.compress(data))
+        self._piece.append(data)
+        self._piece_bytes += len(data)
+        if self._piece_bytes >= _PIECE:
+            self._hand_over()
 
     def seal(self, origin: Origin) -> Archive:
         """End the stream and make the archive and its manifest durable under their temporary names.
@@ -114,6 +130,8 @@ class ArchiveWriter:
         What is returned can be proved by reading :attr:`temporary` back. Raises InvalidInput when *origin*
         does not belong to the archive's name.
         """
+        self._hand_over()
+        self._conveyor.finish()
         self._store(self._compressor.flush())
         manifest = Manifest(
             file=self._file,
@@ -154,12 +172,30 @@ class ArchiveWriter:
         self._temporaries.clear()
         return self._manifest.archive()
 
+    def _hand_over(self) -> None:
+        piece, self._piece, self._piece_bytes = self._piece, [], 0
+        if piece:
+            self._conveyor.put(piece[0] if len(piece) == 1 else b"".join(piece))
+
+    def _take(self, data: bytes) -> None:
+        self._stream_sha256.update(data)
+        self._store(self._compressor.compress(data))
+
     def _store(self, data: bytes) -> None:
         if data:
             with self._errors():
                 write_all(self._descriptor, data)
+                self._settle(len(data))
             self._stored_sha256.update(data)
             self._stored_bytes += len(data)
+
+    def _settle(self, count: int) -> None:
+        """Keep what waits to be written small: a host's memory is not for our archive, and no fsync is to last long."""
+        self._settled_bytes += count
+        if self._settled_bytes >= _SETTLED:
+            self._settled_bytes = 0
+            with contextlib.suppress(OSError):  # an advice that is not taken is no failure
+                os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
