@@ -46,7 +46,11 @@ PURE = {"_errors", "_version", "_names", "_model", "_diffstream", "_retention", 
 # Ways to the outside that a pure room has no use for.
 IMPURE = {"os", "pathlib", "shutil", "socket", "ssl", "subprocess", "tempfile", "threading", "time", "urllib"}
 # urllib3 and websocket are what the Kubernetes client itself stands on.
-THIRD_PARTY = {"_archive": {"zstandard"}, "_kubernetes": {"kubernetes", "urllib3", "websocket"}}
+THIRD_PARTY = {
+    "_archive": {"zstandard"},
+    "_ceph": {"zstandard"},
+    "_kubernetes": {"kubernetes", "urllib3", "websocket"},
+}
 MAY_IMPORT_ANSIBLE = {
     "module_utils/_adapter.py": {
         "ansible.module_utils.basic.AnsibleModule",

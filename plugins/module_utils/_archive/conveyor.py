@@ -63,5 +63,7 @@ class Conveyor:
                 continue
             try:
                 self._take(piece)
-            except BaseException as error:  # whatever it is, it belongs to the thread that waits for the archive
+            except (
+                BaseException
+            ) as error:  # whatever it is, it belongs to the thread that waits for the archive
                 self._error = error

@@ -114,8 +114,13 @@ def _keep(pipe: t.Any) -> int:
         return -1
     descriptor = os.dup(pipe.fileno())
     pipe.close()
+    enlarge(descriptor)
+    return descriptor
+
+
+def enlarge(descriptor: int) -> None:
+    """Let a pipe hold more, so that both its ends are woken less often."""
     try:
         fcntl.fcntl(descriptor, _F_SETPIPE_SZ, PIPE_SIZE)
     except OSError:
         pass  # a limit of the host (pipe-user-pages-soft): smaller pipes are only slower
-    return descriptor

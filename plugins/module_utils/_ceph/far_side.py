@@ -5,12 +5,12 @@
 """The half of a pod's Runner that runs inside the pod, beside the command: it counts and hashes what passes, says how
 the command ended, and never leaves it running alone.
 
-This file and child.py are sent into the pod; nothing is installed there. Standard library only, and Python 3.6
+This file, child.py and packing.py are sent into the pod; nothing is installed there. Standard library only, and Python 3.6
 (Ceph 16 images hold no newer one).
 
 What comes in on stdin is frames (4 bytes length, big endian, then that many bytes): the request as JSON; then, for a
 command that takes input, its data, an empty frame, and the seal: 8 bytes count and the SHA-256 of all data.
-What goes out: the command's stdout on stdout, and on stderr lines of the request's token and JSON, one of
+What goes out: the command's stdout on stdout, in pieces of packing.py where the request allows it, and on stderr lines of the request's token and JSON, one of
 ``beat`` (still here), ``ack`` (so many bytes of input are with the command) and, once, ``end``.
 An end of stdin before the command's means that the near side is gone.
 """
@@ -25,7 +25,8 @@ import struct
 import time
 import typing as t
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.child import PIPE_SIZE, Child
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.child import PIPE_SIZE, Child, enlarge
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.packing import Packer
 
 BEAT = 10.0
 ACK = 1 << 19
@@ -92,6 +93,7 @@ class Session:
         self._stall = request["stall"]
         self._takes_input = request["input"]
         self._intake = Intake()
+        self._packer = Packer(request["pack"], PIPE_SIZE) if request["pack"] else None
         self._pending = memoryview(b"")
         self._digest = hashlib.sha256()
         self._count = 0
@@ -172,7 +174,7 @@ class Session:
             return  # rbd says nothing there, and the count and the digest are those of the input
         self._count += len(data)
         self._digest.update(data)
-        self._pending = memoryview(data)
+        self._pending = memoryview(self._packer.pack(data) if self._packer and data else data)
 
     def _take_in(self) -> bool:
         data = os.read(_STDIN, PIPE_SIZE)
@@ -231,6 +233,7 @@ def main(argv: t.Sequence[str], read_frame: t.Callable[[], bytes]) -> None:
     request = json.loads(read_frame().decode("utf-8"))
     for descriptor in (_STDOUT, _STDERR):
         os.set_blocking(descriptor, False)
+    enlarge(_STDOUT)
     unread = request["input"]
     try:
         child = Child(argv, request["input"])

@@ -13,7 +13,13 @@ import time
 import types
 import typing as t
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import child, failures, far_side
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import (
+    child,
+    failures,
+    far_side,
+    packing,
+    unpacking,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.runner import (
     READ_SIZE,
     Completed,
@@ -59,10 +65,13 @@ def far_command(argv: t.Sequence[str]) -> list[str]:
     return ["python3", "-I", "-c", BOOTSTRAP, *argv]
 
 
-def opening(token: str, takes_input: bool, stall_timeout: float, timeout: float) -> bytes:
-    """Return what the far side reads first: its own program and the request."""
-    program = [(module.__name__, _source(module)) for module in (child, far_side)]
-    request = {"token": token, "input": takes_input, "stall": stall_timeout, "limit": timeout}
+def opening(
+    token: str, takes_input: bool, stall_timeout: float, timeout: float, pack: t.Sequence[int] = ()
+) -> bytes:
+    """Return what the far side reads first: its own program and the request. *pack* are the ways in which stdout may
+    be packed; with none of them it comes as it is."""
+    program = [(module.__name__, _source(module)) for module in (child, packing, far_side)]
+    request = {"token": token, "input": takes_input, "stall": stall_timeout, "limit": timeout, "pack": pack}
     return b"".join(frame(json.dumps(part).encode("utf-8")) for part in (program, request))
 
 
@@ -93,6 +102,7 @@ class FarCommand:
         takes_input: bool,
         stall_timeout: float,
         timeout: float,
+        pack: t.Sequence[int] = (),
     ) -> None:
         self.program = argv[0]
         self.acknowledged = 0
@@ -107,7 +117,7 @@ class FarCommand:
         self._line = b""
         self._noise = child.Tail()
         self._end: dict[str, t.Any] | None = None
-        self.send(opening(self._token, takes_input, stall_timeout, timeout))
+        self.send(opening(self._token, takes_input, stall_timeout, timeout, pack))
 
     def send(self, data: bytes) -> None:
         """Write to the far side's stdin. Raises CephError, with the reason of the command's end if it has ended."""
@@ -206,12 +216,16 @@ class FarCommand:
             self.acknowledged = word.get("ack", self.acknowledged)
             self._end = word.get("end", self._end)
 
+    def damaged(self, how: str) -> CephError:
+        """The error that what came is not what was sent."""
+        return CephError(
+            f"What {self.program} carried was damaged on its way: {how}. It is not to be used.", broken=True
+        )
+
     def _compare(self, end: dict[str, t.Any], count: int, sha256: str) -> None:
         if (end["bytes"], end["sha256"]) != (count, sha256):
-            raise CephError(
-                f"What {self.program} carried was damaged on its way: {end['bytes']} bytes (SHA-256 {end['sha256']}) "
-                f"in the pod are {count} bytes (SHA-256 {sha256}) here. It is not to be used.",
-                broken=True,
+            raise self.damaged(
+                f"{end['bytes']} bytes (SHA-256 {end['sha256']}) in the pod are {count} bytes (SHA-256 {sha256}) here"
             )
 
     def _broken(self) -> CephError:
@@ -232,27 +246,32 @@ class FarCommand:
 
 
 class PodOutput(OutputStream):
-    """The stdout of a command in a pod."""
+    """The stdout of a command in a pod, which was started with ``unpacking.ACCEPTED``."""
 
     def __init__(self, command: FarCommand) -> None:
         self._command = command
+        self._unpacker = unpacking.Unpacker()
         self._digest = hashlib.sha256()
         self._count = 0
-        self._rest = b""
+        self._rest = memoryview(b"")
         self._receipt: Receipt | None = None
 
     def read(self, size: int = READ_SIZE) -> bytes:
         """See OutputStream."""
         while not self._rest and self._receipt is None:
-            data = self._command.receive()
-            if data is None:
-                self._receipt = self._command.prove(self._count, self._digest.hexdigest())
+            came = self._command.receive()
+            if came is None:
+                receipt = self._command.prove(self._count, self._digest.hexdigest())
+                if self._unpacker.rest:
+                    raise self._command.damaged(f"{self._unpacker.rest} bytes more came than were sent")
+                self._receipt = receipt
             else:
+                data = self._unpacked(came)
                 self._digest.update(data)
                 self._count += len(data)
-                self._rest = data
+                self._rest = memoryview(data)
         piece, self._rest = self._rest[:size], self._rest[size:]
-        return piece
+        return bytes(piece)
 
     def finish(self) -> Receipt:
         """See OutputStream."""
@@ -263,6 +282,12 @@ class PodOutput(OutputStream):
     def abort(self) -> None:
         """See OutputStream."""
         self._command.close()
+
+    def _unpacked(self, came: bytes) -> bytes:
+        try:
+            return self._unpacker.feed(came) if came else b""
+        except unpacking.Damaged:
+            raise self._command.damaged(f"after {self._count} bytes it cannot be unpacked") from None
 
 
 class PodInput(InputStream):

@@ -22,6 +22,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.runner import
     OutputStream,
     Runner,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.unpacking import ACCEPTED
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError, KubernetesError
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.exec import ExecStream, open_exec
@@ -57,7 +58,7 @@ class PodRunner(Runner):
         self, argv: t.Sequence[str], stall_timeout: float, timeout: float = math.inf
     ) -> OutputStream:
         """See Runner."""
-        return PodOutput(self._start(argv, False, stall_timeout, min(timeout, _NEVER)))
+        return PodOutput(self._start(argv, False, stall_timeout, min(timeout, _NEVER), ACCEPTED))
 
     def open_input(self, argv: t.Sequence[str], stall_timeout: float) -> InputStream:
         """See Runner."""
@@ -71,11 +72,16 @@ class PodRunner(Runner):
         return f"pod {self._namespace}/{pod.name}"
 
     def _start(
-        self, argv: t.Sequence[str], takes_input: bool, stall_timeout: float, timeout: float
+        self,
+        argv: t.Sequence[str],
+        takes_input: bool,
+        stall_timeout: float,
+        timeout: float,
+        pack: t.Sequence[int] = (),
     ) -> FarCommand:
         stream = self._open(far_command(argv))
         try:
-            return FarCommand(stream, argv, takes_input, stall_timeout, timeout)
+            return FarCommand(stream, argv, takes_input, stall_timeout, timeout, pack)
         except BaseException:
             stream.close()
             raise

@@ -21,7 +21,13 @@ import zipfile
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import child, far_side, near_side
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import (
+    child,
+    far_side,
+    near_side,
+    packing,
+    unpacking,
+)
 
 UTILS = pathlib.Path(near_side.__file__).parent.parent
 TOKEN = "0123456789abcdef"
@@ -37,12 +43,13 @@ class Far:
         stall: float = 600,
         limit: float = 600,
         stdout: int | t.IO[bytes] = subprocess.PIPE,
+        pack: t.Sequence[int] = (),
     ) -> None:
         command = near_side.far_command(argv)
         self.process = subprocess.Popen(
             [sys.executable, *command[1:]], stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE
         )
-        self.send(near_side.opening(TOKEN, takes_input, stall, limit))
+        self.send(near_side.opening(TOKEN, takes_input, stall, limit, pack))
 
     def send(self, data: bytes) -> None:
         stdin = t.cast(t.IO[bytes], self.process.stdin)
@@ -129,6 +136,20 @@ def test_it_counts_and_hashes_what_passes(tmp_path: pathlib.Path) -> None:
         "sha256": hashlib.sha256(data).hexdigest(),
         "stderr": "why\n",
     }
+
+
+@pytest.mark.parametrize("pack", [packing.ZSTD, packing.ZLIB])
+def test_it_packs_what_passes_and_tells_of_what_the_command_wrote(tmp_path: pathlib.Path, pack: int) -> None:
+    data = os.urandom(300_000) + bytes(9_000_000) + os.urandom(3_000_000)
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.write_bytes(data)
+    with target.open("wb") as stdout:
+        with Far(["cat", str(source)], stdout=stdout, pack=[pack]) as far:
+            end = far.end()
+    packed = target.read_bytes()
+    assert len(packed) < 6_000_000
+    assert unpacking.Unpacker().feed(packed) == data
+    assert (end["bytes"], end["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
 
 
 def test_a_signal_is_told_as_such() -> None:
@@ -265,13 +286,14 @@ def test_it_ends_when_it_is_terminated_itself(tmp_path: pathlib.Path) -> None:
         eventually(lambda: not alive(pid))
 
 
-@pytest.mark.parametrize("module", [child, far_side])
+@pytest.mark.parametrize("module", [child, packing, far_side])
 def test_what_is_sent_is_python_3_6_and_needs_nothing_else(module: t.Any) -> None:
     tree = ast.parse(pathlib.Path(module.__file__).read_text(encoding="utf-8"), feature_version=(3, 6))
     imported = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
     imported += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    package = child.__name__.rpartition(".")[0]
     # sys.stdlib_module_names would say it, from Python 3.10 on
-    found = {name: importlib.util.find_spec(name) for name in imported if name != child.__name__}
+    found = {name: importlib.util.find_spec(name) for name in imported if not name.startswith(package)}
     assert found
     assert [name for name, spec in found.items() if spec is None or "site-packages" in str(spec.origin)] == []
 
