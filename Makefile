@@ -85,3 +85,7 @@ build: ## build the collection, install it into an empty path, run its playbooks
 soak: ## the random and kill suites with their full counts
 	RBD_SOAK=1 tests/tools/with pytest tests/unit
 	RBD_SOAK=1 tests/tools/with --lab pytest tests/integration
+
+.PHONY: bench
+bench: ## measure us beside the tools themselves in the lab; BENCH='--repeats 3 one pod' chooses
+	tests/tools/with --lab tests/bench/run $(BENCH)

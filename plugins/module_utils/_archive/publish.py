@@ -41,7 +41,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import Inva
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive
 
 _PIECE = 1 << 20
-"""What is hashed and compressed at once, in bytes: a few calls for much work, which then goes on beside other threads."""
+"""What is hashed and compressed at once, in bytes: few calls, each of which lets the other threads work meanwhile."""
 
 _SETTLED = 8 << 20
 """After so many bytes the system is asked to begin writing them out, so that the last fsync has little left to do."""

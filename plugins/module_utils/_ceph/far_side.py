@@ -5,12 +5,13 @@
 """The half of a pod's Runner that runs inside the pod, beside the command: it counts and hashes what passes, says how
 the command ended, and never leaves it running alone.
 
-This file, child.py and packing.py are sent into the pod; nothing is installed there. Standard library only, and Python 3.6
-(Ceph 16 images hold no newer one).
+This file, child.py and packing.py are sent into the pod; nothing is installed there. Standard library only, and
+Python 3.6 (Ceph 16 images hold no newer one).
 
 What comes in on stdin is frames (4 bytes length, big endian, then that many bytes): the request as JSON; then, for a
 command that takes input, its data, an empty frame, and the seal: 8 bytes count and the SHA-256 of all data.
-What goes out: the command's stdout on stdout, in pieces of packing.py where the request allows it, and on stderr lines of the request's token and JSON, one of
+What goes out: the command's stdout on stdout, in pieces of packing.py where the request allows that, their count and
+SHA-256 being those of what the command wrote; and on stderr lines of the request's token and JSON, one of
 ``beat`` (still here), ``ack`` (so many bytes of input are with the command) and, once, ``end``.
 An end of stdin before the command's means that the near side is gone.
 """

@@ -62,9 +62,13 @@ def test_an_error_stops_it_and_is_raised_where_the_pieces_come_from() -> None:
         taken.append(piece)
 
     conveyor = Conveyor(take)
-    with pytest.raises(OSError, match="full"):
+
+    def put_all() -> None:
         for piece in PIECES:
             conveyor.put(piece)
+
+    with pytest.raises(OSError, match="full"):
+        put_all()
     with pytest.raises(OSError, match="full"):
         conveyor.finish()
     assert taken == PIECES[:3]
