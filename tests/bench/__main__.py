@@ -34,9 +34,8 @@ def main() -> None:
         parser.error(
             f"there is no benchmark {', '.join(unknown)}" if unknown else "at least one repeat is needed"
         )
-    print(
-        f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
-    )
+    python, load = platform.python_version(), os.getloadavg()[0]
+    print(f"{os.cpu_count()} CPUs, {platform.machine()}, Python {python}, load {load:.1f}")
     for name in arguments.names or NAMES:
         started = time.monotonic()
         print(f"\n{name}", flush=True)

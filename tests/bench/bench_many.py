@@ -29,10 +29,12 @@ def measure(bench: Bench, repeats: int) -> t.Iterator[Line]:
         "ours": lambda: bench.backup(specs),
         "four at a time": lambda: bench.backup(specs, parallel=4),
     }
+    before: dict[str, t.Callable[[], object]] = {}
     other, why_not = benji.prepare(bench.directory)
     if other:
         ways["benji"] = functools.partial(other.backup, specs, SNAPSHOT)
-    times = in_turns(repeats, ways)
+        before["benji"] = other.forget
+    times = in_turns(repeats, ways, before)
     what = f"{_COUNT} x {_SIZE // MIB} MiB"
     yield times.line(f"{what}, two at a time", "ours", "loop", 1.0)
     yield times.line(f"{what}, four at a time", "four at a time", "loop", 1.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import typing as t
@@ -45,15 +46,15 @@ class Benji:
 
     def __init__(self, program: pathlib.Path, directory: pathlib.Path) -> None:
         self._program = program
-        storage = directory / "benji"
-        storage.mkdir()
+        self._directory = directory / "benji"
+        self._directory.mkdir()
         self._configuration = directory / "benji.yaml"
         # Compressed and hashed as ours are; what it does by default otherwise.
         self._configuration.write_text(
             json.dumps(
                 {
                     "configurationVersion": "1",
-                    "databaseEngine": f"sqlite:///{directory / 'benji.sqlite'}",
+                    "databaseEngine": f"sqlite:///{self._directory / 'benji.sqlite'}",
                     "logFile": str(directory / "benji.log"),
                     "defaultStorage": "files",
                     "storages": [
@@ -61,7 +62,7 @@ class Benji:
                             "name": "files",
                             "storageId": 1,
                             "module": "file",
-                            "configuration": {"path": str(storage), "activeTransforms": ["zstd"]},
+                            "configuration": {"path": str(self._directory), "activeTransforms": ["zstd"]},
                         }
                     ],
                     "transforms": [{"name": "zstd", "module": "zstd", "configuration": {"level": 3}}],
@@ -78,24 +79,23 @@ class Benji:
                 }
             )
         )
+
+    def forget(self) -> None:
+        """Empty its database and its storage, so that it has everything to do again."""
+        shutil.rmtree(self._directory)
+        self._directory.mkdir()
         self._run("database-init")
 
     def backup(self, specs: t.Sequence[ImageSpec], snapshot: str) -> None:
-        """Back the images up, one after the other, as its own script does; the storage is emptied afterwards."""
+        """Back the images up, one after the other, as its own script does."""
         for spec in specs:
             self._run("backup", f"rbd:{spec}@{snapshot}", spec.image)
-        for version in json.loads(self._run("ls", machine=True))["versions"]:
-            self._run("rm", "--force", version["uid"])
-        self._run("cleanup", "--override-lock")
 
-    def _run(self, *words: str, machine: bool = False) -> bytes:
+    def _run(self, *words: str) -> None:
         command = [self._program, "--config-file", self._configuration, "--log-level", "ERROR"]
-        done = subprocess.run(
-            [*command, *(("--machine-output",) if machine else ()), *words], check=False, capture_output=True
-        )
+        done = subprocess.run([*command, *words], check=False, capture_output=True)
         if done.returncode:
             raise RuntimeError(f"benji {' '.join(words)}: {done.stderr.decode()}")
-        return done.stdout
 
 
 def prepare(directory: pathlib.Path) -> tuple[Benji | None, str]:

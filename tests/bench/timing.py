@@ -50,11 +50,16 @@ class Times:
         )
 
 
-def in_turns(repeats: int, ways: t.Mapping[str, Way]) -> Times:
-    """Do each of *ways* in turn, *repeats* times, after one round that is not counted: it warms the caches."""
+def in_turns(repeats: int, ways: t.Mapping[str, Way], before: t.Mapping[str, Way] | None = None) -> Times:
+    """Do each of *ways* in turn, *repeats* times, after one round that is not counted: it warms the caches.
+
+    What is in *before* under a way's name is done before it each time, and not timed.
+    """
     rounds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(repeats + 1):
         for name, way in ways.items():
+            if before and name in before:
+                before[name]()
             os.sync()  # what one way left to be written must not slow the next one down
             started = time.perf_counter()
             way()
