@@ -51,6 +51,14 @@ options:
   compression_level:
     description: The level of O(compression); higher is smaller and slower. The library's default if not given.
     type: int
+  compression_threads:
+    description:
+      - How many threads V(zstd) compresses each archive with, 0 to 16. V(0) is one that also hashes and writes.
+        At the default level each thread takes about 10 MiB of memory, for each volume that is worked on; more at high
+        levels.
+      - Worth it where there are idle processors and a single volume is read faster than one of them compresses.
+    type: int
+    default: 0
 """
 
     PREFIX = r"""

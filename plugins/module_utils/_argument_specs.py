@@ -23,6 +23,7 @@ ARCHIVE_SPEC: dict[str, t.Any] = {
 COMPRESSION_SPEC: dict[str, t.Any] = {
     "compression": {"type": "str", "choices": ["zstd", "gzip", "none"], "default": "zstd"},
     "compression_level": {"type": "int"},
+    "compression_threads": {"type": "int", "default": 0},
 }
 
 PREFIX_SPEC: dict[str, t.Any] = {"prefix": {"type": "str", "default": "gfs"}}

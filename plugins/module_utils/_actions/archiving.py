@@ -118,6 +118,7 @@ class Exporter:
         self._directory = directory
         self._compression = options["compression"]
         self._level = options["compression_level"]
+        self._threads = options["compression_threads"]
         self._prefix = options["prefix"]
 
     def write(
@@ -169,7 +170,9 @@ class Exporter:
         """Export from the beginning and publish. Returns the archive and the bytes that rbd exported."""
         started = dt.datetime.now(dt.timezone.utc)
         with contextlib.ExitStack() as stack:
-            writer = stack.enter_context(ArchiveWriter(self._directory.path, file, self._level))
+            writer = stack.enter_context(
+                ArchiveWriter(self._directory.path, file, self._level, self._threads)
+            )
             if self._space:
                 stack.enter_context(
                     self._space.hold(self._directory.path, estimated_bytes, lambda: writer.stored_bytes)

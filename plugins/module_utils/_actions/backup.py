@@ -109,7 +109,8 @@ def run(environment: Environment) -> Outcome:
     parallel = check_parallel(options)
     volumes = volumes_from_options(options["volumes"])
     check_prefix(options["prefix"])
-    compressor(options["compression"], options["compression_level"])  # refuses a level that cannot be
+    # refuses what cannot be
+    compressor(options["compression"], options["compression_level"], options["compression_threads"])
     for number in ("retries", "minimum_free"):
         if options[number] < 0:
             raise InvalidInput(f"{number} is {options[number]}: it cannot be negative. Nothing was touched.")

@@ -83,7 +83,8 @@ def run(environment: Environment) -> Outcome:
     parallel = check_parallel(options)
     volumes = volumes_from_options(options["volumes"])
     check_prefix(options["prefix"])
-    compressor(options["compression"], options["compression_level"])  # refuses a level that cannot be
+    # refuses what cannot be
+    compressor(options["compression"], options["compression_level"], options["compression_threads"])
     _check_numbers(options)
     backup_set = open_set(options, environment.ceph().fsid())
     policy = _policy(options, backup_set)

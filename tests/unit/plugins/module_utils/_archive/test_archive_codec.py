@@ -167,7 +167,8 @@ def test_memory_does_not_follow_what_a_few_bytes_turn_into(compression: str, sto
 
 
 @pytest.mark.parametrize(
-    ("compression", "level", "threads"), [("zstd", 0, 0), ("zstd", 23, 0), ("gzip", 10, 0), ("zstd", 3, -1)]
+    ("compression", "level", "threads"),
+    [("zstd", 0, 0), ("zstd", 23, 0), ("gzip", 10, 0), ("zstd", 3, -1), ("zstd", 3, 17)],
 )
 def test_settings_that_cannot_be(compression: str, level: int, threads: int) -> None:
     with pytest.raises(InvalidInput, match="cannot be used"):

@@ -189,9 +189,10 @@ def test_the_directory_is_made_durable_between_the_two_renames(
     assert calls == ["sync file", "sync file", FULL, "sync directory", FULL + ".json", "sync directory"]
 
 
-def test_memory_does_not_follow_the_size(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("threads", [0, 2])
+def test_memory_does_not_follow_the_size(tmp_path: pathlib.Path, threads: int) -> None:
     pieces = [random.Random(1).randbytes(1 << 20), bytes(1 << 20)]
-    with ArchiveWriter(str(tmp_path), FULL) as writer:
+    with ArchiveWriter(str(tmp_path), FULL, threads=threads) as writer:
         writer.write(pieces[0])
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for number in range(128):
