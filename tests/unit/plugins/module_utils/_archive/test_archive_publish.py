@@ -198,5 +198,5 @@ def test_memory_does_not_follow_the_size(tmp_path: pathlib.Path, threads: int) -
         for number in range(128):
             writer.write(pieces[number % 2])
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert writer.stored_bytes > 60 << 20
+    assert writer.stored_bytes > 50 << 20  # what was handed over last is still on its way
     assert after - before < 32 * 1024  # KiB
