@@ -13,6 +13,7 @@ import importlib
 import os
 import pathlib
 import platform
+import signal
 import sys
 import time
 
@@ -29,6 +30,7 @@ def main() -> None:
         "--repeats", type=int, default=5, help="rounds that are counted, after one that is not"
     )
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that images and files are removed then, too
     unknown = set(arguments.names) - set(NAMES)
     if unknown or arguments.repeats < 1:
         parser.error(
