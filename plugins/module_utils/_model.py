@@ -33,13 +33,17 @@ class Identity:
 
 @dataclasses.dataclass(frozen=True)
 class Volume:
-    """The RBD image behind a claim, as resolution found it. ``identity`` is None until Ceph has proved it."""
+    """The RBD image behind a claim, as resolution found it. ``identity`` is None until Ceph has proved it.
+
+    ``users`` are the workloads that use the claim, as ``Deployment/web``; None where nobody has looked.
+    """
 
     namespace: str
     claim: str
     spec: ImageSpec
     identity: Identity | None = None
     manifests: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    users: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.claim} ({self.spec})"

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rbd_restore
-short_description: Restore an RBD image from its archives
+short_description: Restore RBD images from their archives
 version_added: 0.1.0
 author:
   - rbd_backup.gfs contributors (@rbd-backup)
 description:
-  - Restores one restore point of a volume into a new RBD image.
+  - Restores one restore point of a volume, or of all volumes of a workload, into RBD images or into raw files.
   - The whole chain of archives is read from disk and proved before anything is created. It is then merged into one
     stream on the fly, so that no snapshot is left on the restored image.
-  - Until it is proved the image has a name that ends in C(.unproved-restore-) and eight digits. It is removed when
-    the restore fails.
+  - Until it is proved a new image has a name that ends in C(.unproved-restore-) and eight digits, and a raw file one
+    that begins with C(.tmp-). Both are removed when the restore fails.
   - While it reads, a consolidation removes nothing of the volume; exports go on beside it. Where the directory cannot
     be written, for example on a read-only mount, it reads without that protection and warns.
-  - In check mode the chain is proved and nothing is created.
-  - Restoring into an image that exists is not supported.
+  - An image that exists is written to with O(target.overwrite) only. Its snapshots stay.
+  - The volumes of a workload are restored independently of each other. When one fails, the others are restored, and
+    the task fails at its end with RV(failures).
+  - In check mode the chain is proved, the target and the manifests are checked, and nothing is created.
+  - Where Ansible itself is not there, C(scripts/restore.py) of this collection restores into raw files with nothing but
+    Python.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
   - rbd_backup.gfs.attributes.actiongroup_gfs
@@ -35,47 +39,120 @@ attributes:
   idempotent:
     support: none
     details:
-      - A target that exists is refused, also when an earlier run has restored it.
+      - A target that exists is refused, also when an earlier run has restored it. With O(target.overwrite) it is
+        written anew.
 options:
   namespace:
-    description: Namespace of the claim whose volume is restored.
+    description: Namespace of the claim or workload whose volumes are restored. Required beside both.
     type: str
-    required: true
   claim:
     description: Name of the claim.
     type: str
-    required: true
+  workload:
+    description:
+      - The workload, for example V(Deployment/web) or V(StatefulSet/db). All volumes that it used at their last backup
+        are restored, at the same restore point; where they would be at different ones, the restore is refused and says
+        which is the newest that all have.
+      - Which workload used a volume is on record for volumes that come from M(rbd_backup.gfs.k8s_rbd_resolve).
+    type: str
+  directory:
+    description:
+      - The directory of one volume, absolute or relative to the backup set, for example
+        C(shop/data-db-0/csi-vol-5f1b4c3e--10226b8b4567).
+    type: str
   image_id:
     description:
-      - The id of the image that was backed up. Required where the backup set has more than one volume of the claim,
-        which is the case after the claim was created anew. The error then lists them.
-    type: str
+      - The ids of the images that were backed up. Required where the backup set has more than one volume of a claim,
+        which is the case after the claim was created anew. The error then lists them with dates and sizes.
+    type: list
+    elements: str
   restore_point:
     description:
       - V(latest), or the exact name of a snapshot, or a time (ISO 8601 with C(Z) or a UTC offset), which takes the
         newest restore point at or before it.
     type: str
     default: latest
+  parallel:
+    description: How many volumes are restored at the same time.
+    type: int
+    default: 2
   target:
-    description: The image to create.
+    description:
+      - Where to restore to. Exactly one of O(target.image) and O(target.raw) is needed.
+      - In both the placeholders C({namespace}), C({claim}), C({image}), C({image_id}) and C({restore_point}) are
+        replaced by those of the volume. With more than one volume a name needs one.
     type: dict
     required: true
     suboptions:
       image:
-        description: Its name. It must not exist.
+        description: Name of the RBD image. It must not exist, unless O(target.overwrite) is set.
         type: str
-        required: true
+      raw:
+        description:
+          - Path of a raw file to create, as sparse as the image. It must not exist.
+          - Neither Ceph nor Kubernetes is used.
+        type: path
       pool:
-        description: Its pool. The one that the volume was backed up from, if not given.
+        description: Pool of the image. The one that the volume was backed up from, if not given.
         type: str
       rados_namespace:
         description:
-          - Its RADOS namespace; an empty text for the default one. The one that the volume was backed up from, if not
-            given.
+          - RADOS namespace of the image; an empty text for the default one. The one that the volume was backed up from,
+            if not given.
         type: str
       data_pool:
-        description: The pool for its data where that is another one, for example an erasure coded one.
+        description:
+          - The pool for the data of a new image where that is another one, for example an erasure coded one; an empty
+            text for none. If not given, that of the original where O(target.pool) is the original's.
         type: str
+      metadata:
+        description:
+          - Whether the image gets all metadata of the original. What decrypts an encrypted volume it gets in any case.
+          - While it is set, an entry can be seen in the list of processes where C(rbd) runs.
+        type: bool
+        default: false
+      overwrite:
+        description:
+          - Whether an image of that name may be overwritten. It must have no watcher. All of its content is removed
+            first; it keeps its id, features, object size, data pool and snapshots, and gets the size of the restore
+            point.
+          - Until it is complete, its metadata C(rbd_backup_gfs/restore) says C(incomplete).
+        type: bool
+        default: false
+  manifests:
+    description:
+      - Make a static persistent volume and a claim for each restored image, from what the backup has recorded.
+        They are returned in RV(volumes[].manifests).
+      - The texts may hold the placeholders of O(target).
+      - Refused for an encrypted volume whose key belongs to the original volume handle.
+    type: dict
+    suboptions:
+      namespace:
+        description: Namespace of the claim. The original's if not given.
+        type: str
+      claim:
+        description: Name of the claim. The original's if not given.
+        type: str
+      persistent_volume:
+        description: Name of the persistent volume. That of the image if not given.
+        type: str
+      storage_class:
+        description: Storage class that both name; an empty text for none. The original's if not given.
+        type: str
+      cluster_id:
+        description:
+          - What ceph-csi calls the Ceph cluster, and the RADOS namespace in it. The original's if not given; needed
+            where the image is restored into another RADOS namespace.
+        type: str
+      file:
+        description: Write all manifests into this file, which must not exist, as C(kubectl apply -f) takes them.
+        type: path
+      apply:
+        description:
+          - Create the objects, with the credentials of the options of Kubernetes. The API server validates them before
+            anything is restored. Objects that exist are never changed.
+        type: bool
+        default: false
 seealso:
   - module: rbd_backup.gfs.rbd_export_diff
 """
@@ -90,62 +167,128 @@ EXAMPLES = r"""
     target:
       image: restored-data-db-0
 
-- name: Restore the state of a certain moment into another pool
+- name: Restore all volumes of a workload as of a certain moment, with claims in another namespace
+  rbd_backup.gfs.rbd_restore:
+    root: /srv/backup
+    cluster: production
+    namespace: shop
+    workload: StatefulSet/db
+    restore_point: "2026-11-20T12:00:00Z"
+    target:
+      pool: scratch
+      image: restored-{claim}
+    manifests:
+      namespace: shop-restored
+      apply: true
+
+- name: Put the content of yesterday back into the image of a workload that is scaled down
   rbd_backup.gfs.rbd_restore:
     root: /srv/backup
     cluster: production
     namespace: shop
     claim: data-db-0
-    restore_point: "2026-11-20T12:00:00Z"
+    restore_point: gfs-20261122T160000Z
     target:
-      pool: scratch
-      image: data-db-0-before-the-accident
+      image: "{image}"
+      overwrite: true
+
+- name: Restore into a raw file, without Ceph and Kubernetes
+  rbd_backup.gfs.rbd_restore:
+    root: /srv/backup
+    cluster: production
+    namespace: shop
+    claim: data-db-0
+    target:
+      raw: /srv/scratch/data-db-0.raw
 """
 
 RETURN = r"""
-volume:
-  description: The directory of the volume.
-  returned: success
-  type: str
-  sample: /srv/backup/production/shop/data-db-0/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02--10226b8b4567
-restore_point:
-  description: The snapshot whose state was restored.
-  returned: success
-  type: str
-  sample: gfs-20261120T170000Z
-time:
-  description: The time of the restore point.
-  returned: success
-  type: str
-  sample: "2026-11-20T17:00:00Z"
-chain:
-  description: The archives that were used, oldest first.
+volumes:
+  description: What was restored, one entry a volume. Those that failed are in RV(failures).
   returned: success
   type: list
-  elements: str
-image:
-  description: The image that was created, as pool, RADOS namespace if any, and name.
-  returned: success
-  type: str
-  sample: replicapool/restored-data-db-0
-size:
-  description: Size of the image in bytes.
-  returned: success
-  type: int
-image_digest:
-  description: SHA-256 over the content of the restored image; null in check mode.
-  returned: success
-  type: str
-image_digest_on_record:
-  description:
-    - What the digest was found to be when the full was made, or when the restore point was restored before; null where
-      it was not. A restore with another digest fails.
-  returned: success
-  type: str
-seconds:
-  description: How long it took.
-  returned: success
-  type: float
+  elements: dict
+  contains:
+    volume:
+      description: The directory of the volume.
+      type: str
+      sample: /srv/backup/production/shop/data-db-0/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02--10226b8b4567
+    namespace:
+      description: Namespace of its claim.
+      type: str
+    claim:
+      description: Name of its claim.
+      type: str
+    image_id:
+      description: Id of the image that was backed up.
+      type: str
+    restore_point:
+      description: The snapshot whose state was restored.
+      type: str
+      sample: gfs-20261120T170000Z
+    time:
+      description: The time of the restore point.
+      type: str
+      sample: "2026-11-20T17:00:00Z"
+    chain:
+      description: The archives that were used, oldest first.
+      type: list
+      elements: str
+    image:
+      description: The restored image, as pool, RADOS namespace if any, and name; null for a raw file.
+      type: str
+      sample: replicapool/restored-data-db-0
+    raw:
+      description: The raw file; null for an image.
+      type: str
+    overwritten:
+      description: Whether the image existed and was overwritten.
+      type: bool
+    size:
+      description: Size of the image in bytes.
+      type: int
+    image_digest:
+      description: SHA-256 over the content of what was restored; null in check mode.
+      type: str
+    image_digest_on_record:
+      description:
+        - What the digest was found to be when the full was made, or when the restore point was restored before; null
+          where it was not. A restore with another digest fails.
+      type: str
+    image_digest_recorded:
+      description:
+        - Whether this restore put the digest on record because there was none. False also where the backup directory
+          could not be written to.
+      type: bool
+    metadata:
+      description: The keys of the metadata that the image got.
+      type: list
+      elements: str
+    manifests:
+      description: The persistent volume and the claim for the image, where O(manifests) is given.
+      type: list
+      elements: dict
+    seconds:
+      description: How long it took.
+      type: float
+failures:
+  description: The volumes that could not be restored.
+  returned: always, unless nothing was begun
+  type: list
+  elements: dict
+  contains:
+    namespace:
+      description: Namespace of the claim.
+      type: str
+    claim:
+      description: Name of the claim.
+      type: str
+    image:
+      description: The image that was backed up.
+      type: str
+    message:
+      description: What failed, and what to do.
+      type: str
 """
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore import run
@@ -158,27 +301,50 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._argument_specs imp
 
 def main() -> None:
     """Run the module."""
+    text = {"type": "str"}
     run_module(
         argument_spec(
             ARCHIVE_SPEC,
             {
-                "namespace": {"type": "str", "required": True},
-                "claim": {"type": "str", "required": True},
-                "image_id": {"type": "str"},
+                "namespace": text,
+                "claim": text,
+                "workload": text,
+                "directory": text,
+                "image_id": {"type": "list", "elements": "str"},
                 "restore_point": {"type": "str", "default": "latest"},
+                "parallel": {"type": "int", "default": 2},
                 "target": {
                     "type": "dict",
                     "required": True,
+                    "required_one_of": [["image", "raw"]],
+                    "mutually_exclusive": [["image", "raw"]],
                     "options": {
-                        "image": {"type": "str", "required": True},
-                        "pool": {"type": "str"},
-                        "rados_namespace": {"type": "str"},
-                        "data_pool": {"type": "str"},
+                        "image": text,
+                        "raw": {"type": "path"},
+                        "pool": text,
+                        "rados_namespace": text,
+                        "data_pool": text,
+                        "metadata": {"type": "bool", "default": False},
+                        "overwrite": {"type": "bool", "default": False},
+                    },
+                },
+                "manifests": {
+                    "type": "dict",
+                    "options": {
+                        "namespace": text,
+                        "claim": text,
+                        "persistent_volume": text,
+                        "storage_class": text,
+                        "cluster_id": text,
+                        "file": {"type": "path"},
+                        "apply": {"type": "bool", "default": False},
                     },
                 },
             },
         ),
         run,
+        required_one_of=[["claim", "workload", "directory"]],
+        mutually_exclusive=[["claim", "workload", "directory"]],
     )
 
 

@@ -61,11 +61,19 @@ class Modules:
         return self.run("gfs_consolidate", volumes=_volumes(specs), **{**self._set, **options})
 
     def restore(self, target: ImageSpec, claim: str = "data-0", **options: t.Any) -> dict[str, t.Any]:
-        """Run rbd_restore."""
+        """Run rbd_restore for one volume into an image; what is returned of the volume is in the result itself.
+
+        ``place`` are more options of ``target``.
+        """
         place = {"pool": target.pool, "rados_namespace": target.rados_namespace, "image": target.image}
-        return self.run(
-            "rbd_restore", namespace="shop", claim=claim, target=place, **{**self._set, **options}
-        )
+        place.update(options.pop("place", {}))
+        return self.restore_to(place, claim=claim, **options)
+
+    def restore_to(self, place: dict[str, t.Any], **options: t.Any) -> dict[str, t.Any]:
+        """Run rbd_restore; what is returned of a single volume is in the result itself."""
+        result = self.run("rbd_restore", namespace="shop", target=place, **{**self._set, **options})
+        single = result["volumes"][0] if len(result.get("volumes", ())) == 1 else {}
+        return {**result, **single}
 
     def run(
         self, module: str, /, check_mode: bool = False, diff: bool = False, **options: t.Any

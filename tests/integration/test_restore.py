@@ -10,7 +10,7 @@ import pathlib
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import restore
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import restore_content
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
@@ -87,7 +87,7 @@ def test_one_damaged_byte_anywhere_in_the_chain_is_refused_before_anything_is_cr
     damage(damaged, cut=what == "size")
     result = modules.restore(target)
     assert result["failed"]
-    assert "No image was created" in result["msg"] or "Nothing was touched" in result["msg"]
+    assert "no image or file was created" in result["msg"] or "Nothing was touched" in result["msg"]
     assert leftovers(images, target) == []
 
 
@@ -121,7 +121,7 @@ def test_a_restore_that_fails_in_the_middle_leaves_no_image(
     def fail(*_args: object) -> None:
         raise OSError("the network is gone")
 
-    monkeypatch.setattr(restore._Restore, "_compare", fail)
+    monkeypatch.setattr(restore_content.Content, "_compare", fail)
     result = modules.restore(target)
     assert result["failed"]
     assert leftovers(images, target) == []

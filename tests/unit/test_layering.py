@@ -20,6 +20,7 @@ ROOMS: dict[str, set[str]] = {
     "_version": set(),
     "_names": {"_errors"},
     "_model": {"_errors"},
+    "_file_system": set(),
     "_diffstream": {"_errors"},
     "_retention": {"_errors", "_names", "_model"},
     "_plan": {"_errors", "_names", "_model", "_retention"},
@@ -31,6 +32,7 @@ ROOMS: dict[str, set[str]] = {
         "_version",
         "_names",
         "_model",
+        "_file_system",
         "_diffstream",
         "_retention",
         "_plan",
@@ -42,7 +44,7 @@ ROOMS: dict[str, set[str]] = {
     "_adapter": {"_errors", "_kubernetes", "_actions"},
 }
 MODULES_MAY_USE = {"_adapter", "_argument_specs", "_actions"}
-PURE = {"_errors", "_version", "_names", "_model", "_diffstream", "_retention", "_plan"}
+PURE = {"_errors", "_version", "_names", "_model", "_file_system", "_diffstream", "_retention", "_plan"}
 # Ways to the outside that a pure room has no use for.
 IMPURE = {"os", "pathlib", "shutil", "socket", "ssl", "subprocess", "tempfile", "threading", "time", "urllib"}
 # urllib3 and websocket are what the Kubernetes client itself stands on.

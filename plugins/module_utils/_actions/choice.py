@@ -1,18 +1,20 @@
 # Copyright (c) 2026, rbd_backup.gfs contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Choose what to restore: the volume's directory, the restore point in it, and the chain that leads there."""
+"""Choose what to restore: the volumes' directories, the restore point in each, and the chain that leads there."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import os
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.chain import chain
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.inventory import Inventory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import parse_archive_name
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.scan import Scan
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError, InvalidInput
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive
@@ -33,24 +35,58 @@ class Choice:
     chain: tuple[Archive, ...]
 
 
-def choose(backup_set: BackupSet, options: t.Mapping[str, t.Any]) -> Choice:
-    """Choose by the options ``namespace``, ``claim``, ``image_id`` and ``restore_point``.
+def choose_directories(backup_set: BackupSet, options: t.Mapping[str, t.Any]) -> tuple[VolumeDirectory, ...]:
+    """Choose by the options ``namespace`` and ``claim`` or ``workload``, or ``directory``, and ``image_id``.
 
-    Raises InvalidInput when that names nothing or more than one thing, ArchiveError when the chain is not whole.
+    Raises InvalidInput when that names nothing, or a claim that has more than one volume.
     """
-    directory = _directory(backup_set, options["namespace"], options["claim"], options["image_id"])
-    inventory = directory.archives(backup_set.prefix)
+    scan = backup_set.scan()
+    if options["directory"]:
+        return (_by_path(backup_set, scan, options["directory"]),)
+    namespace, claim, workload = options["namespace"], options["claim"], options["workload"]
+    if not namespace:
+        raise InvalidInput("namespace is needed beside claim or workload. Nothing was touched.")
+    of_namespace = [
+        directory
+        for directory in scan.volumes
+        if directory.description["volume"]["namespace"] == namespace
+        and (claim is None or directory.description["volume"]["claim"] == claim)
+    ]
+    wanted = of_namespace if workload is None else [d for d in of_namespace if workload in _workloads(d)]
+    what = f"claim {namespace}/{claim}" if claim else f"workload {namespace}/{workload}"
+    by_claim: dict[str, list[VolumeDirectory]] = {}
+    for directory in wanted:
+        by_claim.setdefault(directory.description["volume"]["claim"], []).append(directory)
+    narrowed = [_narrow(found, options["image_id"] or ()) for found in by_claim.values()]
+    ambiguous = [directory for found in narrowed if len(found) > 1 for directory in found]
+    if ambiguous:
+        raise InvalidInput(
+            f"{what[0].upper()}{what[1:]} has more than one volume for a claim in the backup set, because the claim "
+            f"was created anew: {_listed(ambiguous)}. Nothing was touched. Say which one by image_id (role: "
+            "rbd_restore_image_id)."
+        )
+    chosen = tuple(directory for found in narrowed for directory in found)
+    missing = set(options["image_id"] or ()) - {directory.identity.image_id for directory in chosen}
+    if not chosen or missing:
+        raise InvalidInput(_nothing(backup_set, scan, what, sorted(missing), of_namespace))
+    return chosen
+
+
+def choose_point(directory: VolumeDirectory, prefix: str, wanted: str) -> Choice:
+    """Choose the restore point that *wanted* means: ``latest``, a name or a time.
+
+    Raises InvalidInput when that means none, ArchiveError when the chain to it is not whole.
+    """
+    inventory = directory.archives(prefix)
     archives = inventory.archives
-    points = _restore_points(archives, backup_set.prefix)
+    points = restore_points(archives, prefix)
     if not points:
         raise ArchiveError(
             f"{directory} holds no restore point: no chain of archives is whole. Nothing was touched."
         )
-    snapshot = _restore_point(points, options["restore_point"], backup_set.prefix, directory)
-    if snapshot != options["restore_point"]:
-        _refuse_older(
-            points, _known(inventory, backup_set.prefix), snapshot, options["restore_point"], directory
-        )
+    snapshot = _restore_point(points, wanted, prefix, directory)
+    if snapshot != wanted:
+        _refuse_older(points, _known(inventory, prefix), snapshot, wanted, directory)
     found = chain(archives, snapshot)
     if found is None:
         raise ArchiveError(
@@ -60,33 +96,92 @@ def choose(backup_set: BackupSet, options: t.Mapping[str, t.Any]) -> Choice:
     return Choice(directory, snapshot, points[snapshot], found)
 
 
-def _directory(backup_set: BackupSet, namespace: str, claim: str, image_id: str | None) -> VolumeDirectory:
-    scan = backup_set.scan()
-    of_claim = [
-        directory
-        for directory in scan.volumes
-        if (directory.description["volume"]["namespace"], directory.description["volume"]["claim"])
-        == (namespace, claim)
-    ]
-    found = [directory for directory in of_claim if image_id in (None, directory.identity.image_id)]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        unreadable = " ".join(problem.message for problem in scan.problems)
-        raise InvalidInput(
-            f"The backup set {backup_set.path} has no volume of claim {namespace}/{claim}"
-            + (f" with image id {image_id}" if image_id else "")
-            + f". Nothing was touched. {unreadable}".rstrip()
-        )
-    listed = "; ".join(
-        f"image id {directory.identity.image_id}, begun {format_utc(directory.created)}, "
-        f"{directory.description['image'].get('size')} bytes, {directory.path}"
-        for directory in found
+def check_same_point(choices: t.Sequence[Choice], prefix: str) -> None:
+    """Refuse volumes of one workload at different restore points. Raises InvalidInput."""
+    chosen = {choice.snapshot for choice in choices}
+    if len(chosen) < 2:
+        return
+    shared = set.intersection(
+        *(set(restore_points(choice.directory.archives(prefix).archives, prefix)) for choice in choices)
+    )
+    until = max(choice.time for choice in choices)
+    times = [(snapshot_time(prefix, name), name) for name in shared]
+    common = [name for time, name in sorted((time, name) for time, name in times if time) if time <= until]
+    each = "; ".join(f"{choice.directory}: {choice.snapshot}" for choice in choices)
+    advice = (
+        f"The newest that all of them have is {common[-1]}: give that name, or restore them one by one."
+        if common
+        else "They have none in common: restore them one by one, by claim."
     )
     raise InvalidInput(
-        f"Claim {namespace}/{claim} has more than one volume in the backup set, because it was created anew: {listed}. "
-        "Nothing was touched. Say which one by image_id (role: rbd_restore_image_id)."
+        f"The volumes of the workload would be restored at different points ({each}). Nothing was touched. {advice}"
     )
+
+
+def restore_points(archives: t.Sequence[Archive], prefix: str) -> dict[str, dt.datetime]:
+    """The restore points of a volume's *archives*, in ascending time."""
+    times = {archive.to.snapshot: snapshot_time(prefix, archive.to.snapshot) for archive in archives}
+    whole = [(time, name) for name, time in times.items() if time is not None and chain(archives, name)]
+    return {name: time for time, name in sorted(whole)}
+
+
+def _by_path(backup_set: BackupSet, scan: Scan, path: str) -> VolumeDirectory:
+    real = os.path.realpath(os.path.join(backup_set.path, path))
+    for directory in scan.volumes:
+        if os.path.realpath(directory.path) == real:
+            return directory
+    raise InvalidInput(
+        f"{path} is not the directory of a volume in the backup set {backup_set.path}. Nothing was touched. "
+        f"{_problems(scan)}".rstrip()
+    )
+
+
+def _narrow(found: list[VolumeDirectory], image_ids: t.Collection[str]) -> list[VolumeDirectory]:
+    return [directory for directory in found if not image_ids or directory.identity.image_id in image_ids]
+
+
+def _workloads(directory: VolumeDirectory) -> t.Collection[str]:
+    found = directory.description["volume"].get("workloads")
+    return found if isinstance(found, list) else ()
+
+
+def _listed(directories: t.Sequence[VolumeDirectory]) -> str:
+    return "; ".join(
+        f"claim {directory.description['volume']['claim']}, image id {directory.identity.image_id}, begun "
+        f"{format_utc(directory.created)}, {directory.description['image'].get('size')} bytes, {directory.path}"
+        for directory in directories
+    )
+
+
+def _problems(scan: Scan) -> str:
+    return " ".join(problem.message for problem in scan.problems)
+
+
+def _nothing(
+    backup_set: BackupSet,
+    scan: Scan,
+    what: str,
+    missing: t.Sequence[str],
+    of_namespace: t.Sequence[VolumeDirectory],
+) -> str:
+    told = f"The backup set {backup_set.path} has no volume of {what}"
+    told += f" with image id {', '.join(missing)}" if missing else ""
+    told += ". Nothing was touched."
+    if what.startswith("workload"):
+        known = sorted({name for directory in of_namespace for name in _workloads(directory)})
+        unknown = sorted(
+            {
+                d.description["volume"]["claim"]
+                for d in of_namespace
+                if "workloads" not in d.description["volume"]
+            }
+        )
+        told += f" Workloads on record in that namespace: {', '.join(known) or 'none'}."
+        if unknown:
+            told += (
+                f" Of claims {', '.join(unknown)} it is not on record who used them: restore these by claim."
+            )
+    return f"{told} {_problems(scan)}".rstrip()
 
 
 def _known(inventory: Inventory, prefix: str) -> dict[str, dt.datetime]:
@@ -114,13 +209,6 @@ def _refuse_older(
             "of its chain is missing or damaged. Nothing was touched. The newest before it that is whole is "
             f"{chosen}: give that name to restore it."
         )
-
-
-def _restore_points(archives: t.Sequence[Archive], prefix: str) -> dict[str, dt.datetime]:
-    """The restore points, in ascending time."""
-    times = {archive.to.snapshot: snapshot_time(prefix, archive.to.snapshot) for archive in archives}
-    whole = [(time, name) for name, time in times.items() if time is not None and chain(archives, name)]
-    return {name: time for time, name in sorted(whole)}
 
 
 def _restore_point(

@@ -1,211 +1,283 @@
 # Copyright (c) 2026, rbd_backup.gfs contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Restore one restore point into a new image."""
+"""Restore restore points: of one volume or of all of a workload, into images or into raw files."""
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import datetime as dt
-import secrets
 import time
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import set_path
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import Choice, choose
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import (
+    Choice,
+    check_same_point,
+    choose_directories,
+    choose_point,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
+    check_parallel,
+    failure,
+    for_each_volume,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_content import (
+    prove,
+    recorded_digest,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import (
+    ImageTarget,
+    check_place,
+    existing_image,
+    metadata_to_set,
+    restore_image,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_manifests import (
+    apply_manifests,
+    check_file,
+    check_manifests,
+    manifests_for,
+    write_manifests,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_names import fill_in
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_raw import (
+    check_raw,
+    restore_raw,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof, save_proof
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.readers import ReaderLock
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.verify import (
-    open_stream,
-    verify_archive,
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
+    VolumeDirectory,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.digest import ImageDigest
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.merge import merge
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.reader import DiffReader
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import Header
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     ArchiveError,
     BackupError,
-    CephError,
     InvalidInput,
     LockedError,
-    NotFound,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.static_volume import (
+    Object,
+    has_key,
+    is_encrypted,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec, Volume
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import format_utc
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """One restore point and where it goes: either into an image or into a file."""
+
+    choice: Choice
+    image: ImageTarget | None
+    raw: str | None
+    manifests: tuple[Object, ...]
+
+    def __str__(self) -> str:
+        return str(self.image.spec) if self.image else str(self.raw)
 
 
 def run(environment: Environment) -> Outcome:
     """Carry out the module ``rbd_restore``. Raises BackupError."""
     options = environment.options
+    parallel = check_parallel(options)
+    if options["manifests"] and options["target"]["raw"]:
+        raise InvalidInput("manifests are for a restored image, not for a raw file. Nothing was touched.")
     backup_set = BackupSet.open(set_path(options))
-    choice = choose(backup_set, options)
-    if environment.check_mode:
-        return _run(environment, choice)
-    with ReaderLock(choice.directory.path) as lock:
-        # what was chosen before the lock may have been removed by now
-        outcome = _run(environment, choose(backup_set, options))
-    if lock.warning:
-        outcome.warnings.append(lock.warning)
-    return outcome
+    choices, failures = _choices(backup_set, options)
+    jobs = {choice.directory.path: _job(choice, options) for choice in choices}
+    _check_all(environment, list(jobs.values()))
 
+    unprotected: list[str] = []
 
-def _run(environment: Environment, choice: Choice) -> Outcome:
-    options = environment.options
-    target = _target(choice, options["target"])
-    ceph = environment.ceph()
-    _refuse_existing(ceph, target)
-    clock = time.monotonic()
-    _prove(choice)
-    recorded, digest = _recorded_digest(choice), None
+    def work(volume: Volume) -> dict[str, t.Any]:
+        restore = _Restore(environment, jobs[paths[id(volume)]], backup_set.prefix)
+        try:
+            return restore.run()
+        finally:
+            unprotected.extend(restore.warnings)
+
+    volumes = [_volume(choice.directory) for choice in choices]
+    paths = {id(volume): choice.directory.path for volume, choice in zip(volumes, choices)}
+    results, more = for_each_volume(volumes, work, parallel)
     if not environment.check_mode:
-        digest = _Restore(ceph, choice, target, options["target"]["data_pool"]).run()
-        _remember(choice, digest, environment.now())
+        write_manifests(options["manifests"], [item for result in results for item in result["manifests"]])
+    done = {result["volume"] for result in results}
     return Outcome(
-        changed=True,
-        values={
-            "volume": choice.directory.path,
-            "restore_point": choice.snapshot,
-            "time": format_utc(choice.time),
-            "chain": [archive.file for archive in choice.chain],
-            "image": str(target),
-            "size": choice.chain[-1].to.size,
-            "image_digest": digest,
-            "image_digest_on_record": recorded,
-            "seconds": round(time.monotonic() - clock, 3),
+        changed=bool(results),
+        values={"volumes": results},
+        failures=failures + more,
+        warnings=[text for path in sorted(done) for text in _warnings(jobs[path])] + sorted(unprotected),
+        diff={
+            "before": "",
+            "after": "".join(
+                f"{jobs[path]}: {jobs[path].choice.snapshot} of {jobs[path].choice.directory}\n"
+                for path in sorted(done)
+            ),
         },
-        diff={"before": "", "after": f"{target}: {choice.snapshot} of {choice.directory}\n"},
     )
 
 
 class _Restore:
-    """Brings the chain into a new image.
+    """Restores one volume. ``warnings`` tell where that was done without protection."""
 
-    Until everything is proved the image has a name that says that it is not: so a restore that is killed leaves
-    nothing that could be taken for the restored image.
-    """
+    def __init__(self, environment: Environment, job: _Job, prefix: str) -> None:
+        self._environment = environment
+        self._manifests = environment.options["manifests"]
+        self._job = job
+        self._prefix = prefix
+        self.warnings: list[str] = []
 
-    def __init__(self, ceph: RbdClient, choice: Choice, target: ImageSpec, data_pool: str | None) -> None:
-        self._ceph = ceph
-        self._choice = choice
-        self._target = target
-        self._unproved = ImageSpec(
-            target.pool, target.rados_namespace, f"{target.image}.unproved-restore-{secrets.token_hex(4)}"
-        )
-        self._data_pool = data_pool
+    def run(self) -> dict[str, t.Any]:
+        """Check, prove and restore; return the result. Raises BackupError."""
+        if self._environment.check_mode:
+            return self._run()
+        choice = self._job.choice
+        with ReaderLock(choice.directory.path) as lock:
+            if lock.warning:
+                self.warnings.append(lock.warning)
+            # the way to that restore point may be another one by now
+            choice = choose_point(choice.directory, self._prefix, choice.snapshot)
+            self._job = dataclasses.replace(self._job, choice=choice)
+            return self._run()
 
-    def run(self) -> str:
-        """Restore, and return the image digest of what was restored."""
-        image = self._choice.directory.description["image"]
-        self._ceph.create_image(
-            self._unproved,
-            self._choice.chain[-1].to.size,
-            image["object_size"],
-            image["features"],
-            self._data_pool,
-            image["stripe_unit"],
-            image["stripe_count"],
-        )
+    def _run(self) -> dict[str, t.Any]:
+        job, choice = self._job, self._job.choice
+        clock = time.monotonic()
+        overwritten = self._check()
+        prove(choice)
+        recorded, digest, noted = recorded_digest(choice), None, False
+        if not self._environment.check_mode:
+            digest = self._restore()
+            noted = _remember(choice, digest, self._environment.now()) and recorded is None
+            apply_manifests(self._environment, self._manifests, job.manifests)
+        origin = choice.directory.description["volume"]
+        return {
+            "volume": choice.directory.path,
+            "namespace": origin["namespace"],
+            "claim": origin["claim"],
+            "image_id": choice.directory.identity.image_id,
+            "restore_point": choice.snapshot,
+            "time": format_utc(choice.time),
+            "chain": [archive.file for archive in choice.chain],
+            "image": str(job.image.spec) if job.image else None,
+            "raw": job.raw,
+            "overwritten": overwritten,
+            "size": choice.chain[-1].to.size,
+            "image_digest": digest,
+            "image_digest_on_record": recorded,
+            "image_digest_recorded": noted,
+            "metadata": sorted(metadata_to_set(choice, job.image.metadata)) if job.image else [],
+            "manifests": list(job.manifests),
+            "seconds": round(time.monotonic() - clock, 3),
+        }
+
+    def _check(self) -> bool:
+        """Refuse a target that cannot be used; return whether an image will be overwritten."""
+        check_manifests(self._environment, self._manifests, self._job.manifests)
+        if self._job.image:
+            return existing_image(self._environment.ceph(), self._job.image) is not None
+        check_raw(str(self._job.raw))
+        return False
+
+    def _restore(self) -> str:
+        if self._job.image:
+            return restore_image(self._environment.ceph(), self._job.choice, self._job.image)
+        return restore_raw(self._job.choice, str(self._job.raw))
+
+
+def _choices(
+    backup_set: BackupSet, options: t.Mapping[str, t.Any]
+) -> tuple[list[Choice], list[dict[str, t.Any]]]:
+    choices, failures = [], []
+    directories = choose_directories(backup_set, options)
+    for directory in directories:
         try:
-            digest = self._fill()
-            self._ceph.rename_image(self._unproved, self._target.image)
-        except BaseException as error:
-            self._clean_up(error)
-            raise
-        return digest
-
-    def _fill(self) -> str:
-        state = self._choice.chain[-1].to
-        digest = ImageDigest(state.size)
-        with contextlib.ExitStack() as stack:
-            streams = [
-                stack.enter_context(open_stream(self._choice.directory.path, archive))
-                for archive in self._choice.chain
-            ]
-            merged = merge([DiffReader(stream) for stream in streams])
-            sink = stack.enter_context(self._ceph.import_diff(self._unproved))
-            writer = DiffWriter(sink.write)
-            # without the name of a snapshot, or rbd would leave one of that name on the image
-            writer.header(Header(None, None, state.size))
-            for record in merged.records:
-                digest.update(record)
-                writer.record(record)
-            writer.end()
-            self._compare(digest.hexdigest())
-            sink.finish()
-        return digest.hexdigest()
-
-    def _compare(self, found: str) -> None:
-        recorded = _recorded_digest(self._choice)
-        if recorded is not None and recorded != found:
-            raise ArchiveError(
-                f"The archives of {self._choice.directory} lead to an image with digest {found}, and on record for "
-                f"{self._choice.snapshot} is {recorded}: they are not what was backed up. Nothing was restored."
-            )
-
-    def _clean_up(self, error: BaseException) -> None:
-        try:
-            self._ceph.remove_image(self._unproved)
-        except BackupError as second:
-            if isinstance(error, BackupError):
-                error.message += (
-                    f" The unfinished image {self._unproved} could not be removed ({second.message}): remove it by "
-                    "hand."
-                )
+            choices.append(choose_point(directory, backup_set.prefix, options["restore_point"]))
+        except BackupError as error:
+            if len(directories) == 1:
+                raise
+            failures.append(failure(_volume(directory), error))
+    check_same_point(choices, backup_set.prefix)
+    return choices, failures
 
 
-def _target(choice: Choice, options: t.Mapping[str, t.Any]) -> ImageSpec:
-    """Where to restore to; the volume's own pool and RADOS namespace where none is given."""
-    origin = choice.directory.description["volume"]
-    target = ImageSpec(
-        options["pool"] or origin["pool"],
-        origin["rados_namespace"] if options["rados_namespace"] is None else options["rados_namespace"],
-        options["image"],
+def _volume(directory: VolumeDirectory) -> Volume:
+    origin = directory.description["volume"]
+    spec = ImageSpec(origin["pool"], origin["rados_namespace"], origin["image"])
+    return Volume(origin["namespace"], origin["claim"], spec, directory.identity)
+
+
+def _job(choice: Choice, options: t.Mapping[str, t.Any]) -> _Job:
+    target = options["target"]
+    if target["raw"]:
+        return _Job(choice, None, fill_in(target["raw"], choice), ())
+    image = _image_target(choice, target)
+    return _Job(choice, image, None, manifests_for(choice, image.spec, options["manifests"]))
+
+
+def _image_target(choice: Choice, target: t.Mapping[str, t.Any]) -> ImageTarget:
+    """Where to restore to; the volume's own pool, data pool and RADOS namespace where none is given."""
+    description = choice.directory.description
+    origin = description["volume"]
+    pool = target["pool"] or origin["pool"]
+    spec = ImageSpec(
+        pool,
+        origin["rados_namespace"] if target["rados_namespace"] is None else target["rados_namespace"],
+        fill_in(target["image"], choice),
     )
-    if not target.image or any(sign in target.image for sign in "/@"):
-        raise InvalidInput(f"{target.image!r} cannot be the name of an image. Nothing was touched.")
-    return target
+    if not spec.image or any(sign in spec.image for sign in "/@"):
+        raise InvalidInput(f"{spec.image!r} cannot be the name of an image. Nothing was touched.")
+    data_pool = target["data_pool"]
+    if data_pool is None and pool == origin["pool"]:
+        data_pool = description["image"].get("data_pool")
+    return ImageTarget(spec, data_pool or None, target["data_pool"], target["overwrite"], target["metadata"])
 
 
-def _refuse_existing(ceph: RbdClient, target: ImageSpec) -> None:
-    if target.pool not in ceph.pool_ids():
-        raise CephError(f"Ceph has no pool {target.pool} to restore to. Nothing was touched.")
-    try:
-        ceph.info(target)
-    except NotFound:
-        return
-    raise InvalidInput(
-        f"The image {target} exists, and a restore never writes into what somebody may use. Nothing was touched. "
-        "Choose another name, or remove that image first."
-    )
+def _check_all(environment: Environment, jobs: t.Sequence[_Job]) -> None:
+    """Refuse what is wrong for all, before anything is touched."""
+    names = [str(job) for job in jobs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidInput(
+            f"More than one volume would be restored to {', '.join(twice)}. Nothing was touched. Put a placeholder "
+            "such as {claim} or {image_id} into the name of the target."
+        )
+    check_file(environment.options["manifests"])
+    images = [job.image for job in jobs if job.image]
+    places = {(image.spec.pool, image.spec.rados_namespace, image.data_pool): image for image in images}
+    for image in places.values():
+        check_place(environment.ceph(), image)
 
 
-def _prove(choice: Choice) -> None:
-    """Read every archive of the chain from disk, to its last byte."""
-    for archive in choice.chain:
-        try:
-            verify_archive(choice.directory.path, archive)
-        except ArchiveError as error:
-            error.message += " No image was created."
-            raise
+def _warnings(job: _Job) -> list[str]:
+    description = job.choice.directory.description
+    if not is_encrypted(description):
+        return []
+    told = f"{job.choice.directory} is encrypted: what was restored is ciphertext."
+    if not has_key(description):
+        told += (
+            " Its key is not in the image's metadata but in the KMS of ceph-csi, under the original volume handle; "
+            "it can be read only while the KMS still has it."
+        )
+    elif job.raw:
+        told += " Its key, as wrapped by the KMS, is in volume.json under image.metadata."
+    return [told]
 
 
-def _recorded_digest(choice: Choice) -> str | None:
-    archive = choice.chain[-1]
-    return archive.image_digest or load_proof(choice.directory.path).image_digest(archive.to)
-
-
-def _remember(choice: Choice, digest: str, now: dt.datetime) -> None:
-    """Put the image digest on record, for the next restore to be compared with, where that is possible now."""
+def _remember(choice: Choice, digest: str, now: dt.datetime) -> bool:
+    """Put the image digest on record, for the next restore to be compared with; return whether that was possible."""
     try:
         with VolumeLock(choice.directory.path):
             proof = load_proof(choice.directory.path)
             proof.record_replayed(choice.chain[-1].to, digest, now)
             save_proof(choice.directory.path, proof)
     except (ArchiveError, LockedError):
-        pass  # a mount that is read-only, or a run that is at work there: the restore is good without it
+        return (
+            False  # a mount that is read-only, or a run that is at work there: the restore is good without it
+        )
+    return True

@@ -84,4 +84,5 @@ def _volume(item: t.Mapping[str, t.Any]) -> Volume:
         spec=ImageSpec(str(item["pool"]), str(item.get("rados_namespace") or ""), str(item["image"])),
         identity=identity,
         manifests=item.get("manifests") or {},
+        users=None if item.get("users") is None else tuple(str(user) for user in item["users"]),
     )

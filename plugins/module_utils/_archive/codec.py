@@ -10,10 +10,15 @@ ready-made stream readers of ``zstandard`` end quietly where the data end, so th
 
 from __future__ import annotations
 
+import shutil
 import typing as t
 import zlib
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import DAMAGED
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.zstd_program import (
+    ProgramFailed,
+    pieces_of,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     ArchiveError,
     InvalidInput,
@@ -164,6 +169,14 @@ def _gzip_pieces(stored: _Stored) -> t.Iterator[bytes]:
 
 
 def _zstd_pieces(stored: _Stored) -> t.Iterator[bytes]:
+    found: t.Any = zstandard
+    program = shutil.which("zstd") if found is None else None
+    if program:
+        try:
+            yield from pieces_of(program, lambda: stored.take(_PIECE), _PIECE)
+        except ProgramFailed as error:
+            raise stored.error(f"it is not what zstd writes ({error})") from error
+        return
     library = _require_zstandard()
     magic = stored.need(4)
     while magic:
@@ -205,8 +218,9 @@ def _zstd_block(stored: _Stored) -> tuple[bytes, bool]:
 def _require_zstandard() -> t.Any:
     if zstandard is None:
         raise MissingLibrary(
-            "The Python library 'zstandard' is not installed where the module runs: archives compressed "
-            "with zstd can neither be written nor read. Install it, or choose the compression gzip.",
+            "The Python library 'zstandard' is not installed where this runs: archives compressed with zstd "
+            "cannot be written, and read only where the program zstd is on the PATH. Install one of them, or "
+            "choose the compression gzip.",
             library="zstandard",
         )
     return zstandard

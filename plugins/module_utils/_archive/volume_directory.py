@@ -42,6 +42,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import format_utc
 
 FORMAT = 1
+_WORKLOADS = ("Deployment/", "StatefulSet/")
 _DESCRIPTION = ("volume", "image", "manifests")
 
 
@@ -57,6 +58,7 @@ def describe(volume: Volume, info: ImageInfo, metadata: t.Mapping[str, str]) -> 
             "pool": volume.spec.pool,
             "rados_namespace": volume.spec.rados_namespace,
             "image": volume.spec.image,
+            **_workloads(volume),
         },
         "image": {
             "size": info.size,
@@ -70,6 +72,13 @@ def describe(volume: Volume, info: ImageInfo, metadata: t.Mapping[str, str]) -> 
         },
         "manifests": copy.deepcopy(dict(volume.manifests)),
     }
+
+
+def _workloads(volume: Volume) -> dict[str, list[str]]:
+    if volume.users is None:
+        return {}
+    # not pods and jobs: their names change with every run
+    return {"workloads": sorted(user for user in volume.users if user.startswith(_WORKLOADS))}
 
 
 class VolumeDirectory:

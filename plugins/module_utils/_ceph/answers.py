@@ -119,6 +119,11 @@ def metadata(answer: bytes) -> dict[str, str]:
     return {key: _text(found, key, empty=True) for key in found}
 
 
+def rados_namespaces(answer: bytes) -> tuple[str, ...]:
+    """Read ``rbd namespace ls``. Raises CephError."""
+    return tuple(_text(_object(entry), "name") for entry in _list(load(answer)))
+
+
 def load(answer: bytes) -> t.Any:
     """Parse JSON. Raises CephError, which shows nothing of the answer: it may hold a key."""
     if not answer.strip():

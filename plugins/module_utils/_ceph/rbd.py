@@ -226,10 +226,16 @@ class RbdClient:
 
     def remove_image(self, spec: ImageSpec) -> None:
         """Remove the image; one with snapshots or watchers is an error. Takes as long as it needs while it goes on."""
-        doing, command = f"removing image {spec}", self._on(spec, "rm")
-        with _Output(self, doing, lambda: self._runner.open_output(command, self._stall_timeout)) as output:
-            while output.read():
-                pass
+        self._run_long(f"removing image {spec}", self._on(spec, "rm"))
+
+    def empty_image(self, spec: ImageSpec, size: int) -> None:
+        """Make all of the image zero and thin, and *size* bytes long; its snapshots keep what they hold.
+
+        It is cut to nothing first: that also cuts it off from a parent, whose data would show through a discard.
+        """
+        for bytes_left in (0, size):
+            command = self._on(spec, "resize", "--size", f"{bytes_left}B", "--allow-shrink")
+            self._run_long(f"resizing image {spec} to {bytes_left} bytes", command)
 
     def rename_image(self, spec: ImageSpec, new_name: str) -> None:
         """Rename the image within its pool and RADOS namespace."""
@@ -251,6 +257,19 @@ class RbdClient:
         if not answer and b"There are 0 metadata" in self._run(doing, command):
             return {}
         return self._read(doing, answer, answers.metadata)
+
+    def set_metadata(self, spec: ImageSpec, key: str, value: str) -> None:
+        """Set one entry of the image's metadata. While it runs the value can be seen in the list of processes."""
+        self._run(f"setting metadata {key} of {spec}", self._on(spec, "image-meta", "set", key, value))
+
+    def remove_metadata(self, spec: ImageSpec, key: str) -> None:
+        """Remove one entry of the image's metadata."""
+        self._run(f"removing metadata {key} of {spec}", self._on(spec, "image-meta", "remove", key))
+
+    def rados_namespaces(self, pool: str) -> tuple[str, ...]:
+        """Return the RADOS namespaces for images of a pool, without the default one."""
+        command = (*self._rbd, "namespace", "ls", "--pool", _name(pool), "--format", "json")
+        return self._ask(f"listing the RADOS namespaces of pool {pool}", command, answers.rados_namespaces)
 
     def close(self) -> None:
         """Let go of the runner's connections."""
@@ -277,6 +296,12 @@ class RbdClient:
         except CephError as error:
             raise self.failed(doing, error) from None
         return completed.stdout
+
+    def _run_long(self, doing: str, argv: t.Sequence[str]) -> None:
+        """Run what may take as long as it likes while its progress display moves."""
+        with _Output(self, doing, lambda: self._runner.open_output(argv, self._stall_timeout)) as output:
+            while output.read():
+                pass
 
     def _ask(self, doing: str, argv: t.Sequence[str], read: t.Callable[[bytes], Answer]) -> Answer:
         return self._read(doing, self._run(doing, argv), read)

@@ -42,7 +42,7 @@ class Cluster:
 
     ``requests`` counts the HTTP requests made, retries included. Errors are KubernetesError whose ``details["kind"]``
     is one of ``config``, ``unreachable`` (nothing ever answered), ``timeout``, ``tls``, ``unauthorized``,
-    ``forbidden``, ``not_found``, ``expired`` (410), ``server`` or ``answer`` (not JSON).
+    ``forbidden``, ``not_found``, ``exists`` (409), ``expired`` (410), ``server`` or ``answer`` (not JSON).
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Cluster:
                 self._sleep(min(max(pause, error.details.get("retry_after", 0.0)), _LONGEST_PAUSE))
                 pause *= 2
             try:
-                return self._get_once(path, query)
+                return self._ask_once("GET", path, query)
             except KubernetesError as err:
                 error = err
                 if not err.details.get("retry"):
@@ -104,6 +104,15 @@ class Cluster:
             # The next request that fails like this finds a server that has stopped to answer anyone.
             self._answered = False
         raise error
+
+    def create(self, path: str, item: t.Mapping[str, t.Any], dry_run: bool = False) -> dict[str, t.Any]:
+        """POST *item* to *path*, and return what the server made of it. Raises KubernetesError.
+
+        A field that the server does not know is an error. With *dry_run* it checks everything and keeps nothing. Never
+        repeated, for the first try may have had effect; ``details["kind"]`` is ``exists`` where the name is taken.
+        """
+        query = [("fieldValidation", "Strict"), *([("dryRun", "All")] if dry_run else [])]
+        return self._ask_once("POST", path, query, json.dumps(item).encode("ascii"))
 
     def websocket(self, path: str, query: Query, protocol: str, timeout: float) -> t.Any:
         """Open a WebSocket on *path*; *timeout* in seconds holds for the handshake. Raises KubernetesError."""
@@ -136,8 +145,10 @@ class Cluster:
         login = [("Authorization", authorization)] if authorization else []
         return [*login, *self._headers]
 
-    def _get_once(self, path: str, query: Query) -> dict[str, t.Any]:
+    def _ask_once(self, verb: str, path: str, query: Query, body: bytes | None = None) -> dict[str, t.Any]:
         headers = urllib3.HTTPHeaderDict({"Accept": "application/json", "User-Agent": "rbd_backup.gfs"})
+        if body is not None:
+            headers.add("Content-Type", "application/json")
         for name, value in self._headers_sent():
             headers.add(name, value)
         url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
@@ -148,14 +159,20 @@ class Cluster:
                 if not self._configuration.verify_ssl:
                     warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
                 response = self._pool.request(
-                    "GET", url, headers=headers, timeout=self._timeout, retries=False, redirect=False
+                    verb,
+                    url,
+                    body=body,
+                    headers=headers,
+                    timeout=self._timeout,
+                    retries=False,
+                    redirect=False,
                 )
         except (urllib3.exceptions.HTTPError, OSError) as err:
-            raise self._connection_error(path, err) from None
+            raise self._connection_error(verb, path, err) from None
         self._answered = True
-        if response.status != 200:
+        if response.status not in (200, 201):
             raise self._http_error(
-                "GET", path, response.status, response.data, response.headers.get("Retry-After")
+                verb, path, response.status, response.data, response.headers.get("Retry-After")
             )
         try:
             answer = json.loads(response.data)
@@ -163,7 +180,7 @@ class Cluster:
             answer = None
         if not isinstance(answer, dict):
             raise KubernetesError(
-                f"{self.host} answered GET {path} with something that is not a JSON object "
+                f"{self.host} answered {verb} {path} with something that is not a JSON object "
                 f"({len(response.data)} bytes). Is host the URL of a Kubernetes API server?",
                 kind="answer",
                 path=path,
@@ -171,10 +188,10 @@ class Cluster:
             )
         return answer
 
-    def _connection_error(self, path: str, err: Exception) -> KubernetesError:
+    def _connection_error(self, verb: str, path: str, err: Exception) -> KubernetesError:
         if isinstance(err, urllib3.exceptions.SSLError):
             return KubernetesError(
-                f"TLS with {self.host} failed when asking GET {path}: {err}. Check ca_cert, client_cert and "
+                f"TLS with {self.host} failed when asking {verb} {path}: {err}. Check ca_cert, client_cert and "
                 "validate_certs.",
                 kind="tls",
                 path=path,
@@ -184,7 +201,7 @@ class Cluster:
         slow = isinstance(err, (urllib3.exceptions.TimeoutError, TimeoutError)) and not refused
         reason = f"no answer within {self._timeout:g} s" if slow else str(err)
         return KubernetesError(
-            f"Kubernetes at {self.host} could not be reached for GET {path}: {reason}.",
+            f"Kubernetes at {self.host} could not be reached for {verb} {path}: {reason}.",
             kind="timeout" if self._answered else "unreachable",
             path=path,
             retry=True,
@@ -211,7 +228,7 @@ class Cluster:
             )
         if status == 404:
             return KubernetesError(f"Kubernetes knows no {path} (404): {said}", kind="not_found", **details)
-        kind = "expired" if status == 410 else "server"
+        kind = {409: "exists", 410: "expired"}.get(status, "server")
         return KubernetesError(
             f"Kubernetes at {self.host} could not {asked} ({status}): {said}",
             kind=kind,

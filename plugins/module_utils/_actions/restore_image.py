@@ -1,0 +1,173 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Restore into an RBD image: a new one, or, where that was asked for, one that exists and nobody uses."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import Choice
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_content import open_content
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import Header
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
+    BackupError,
+    InvalidInput,
+    NotFound,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageInfo, ImageSpec
+
+INCOMPLETE = "rbd_backup_gfs/restore"
+"""The key in the metadata of an image that a restore is overwriting, or had begun to overwrite."""
+
+_ENCRYPTION = ("rbd.csi.ceph.com/encrypted", "rbd.csi.ceph.com/dek")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageTarget:
+    """The image to restore into. ``metadata``: it gets that of the original.
+
+    ``data_pool`` is for a new image, None: its own pool; ``asked_data_pool`` is what the user insists on.
+    """
+
+    spec: ImageSpec
+    data_pool: str | None
+    asked_data_pool: str | None
+    overwrite: bool
+    metadata: bool
+
+
+def check_place(ceph: RbdClient, target: ImageTarget) -> None:
+    """Refuse a pool, a data pool or a RADOS namespace that Ceph does not have. Raises CephError, InvalidInput."""
+    pools = ceph.pool_ids()
+    for pool in filter(None, (target.spec.pool, target.data_pool)):
+        if pool not in pools:
+            raise InvalidInput(f"Ceph has no pool {pool} to restore to. Nothing was touched.")
+    namespace = target.spec.rados_namespace
+    if namespace and namespace not in ceph.rados_namespaces(target.spec.pool):
+        raise InvalidInput(
+            f"Pool {target.spec.pool} has no RADOS namespace {namespace} to restore to. Nothing was touched. Create it "
+            "('rbd namespace create') or choose another one."
+        )
+
+
+def existing_image(ceph: RbdClient, target: ImageTarget) -> ImageInfo | None:
+    """The image that will be overwritten; None where a new one will be made.
+
+    Raises InvalidInput where it exists and must not be overwritten, CephError.
+    """
+    try:
+        info = ceph.info(target.spec)
+    except NotFound:
+        return None
+    if not target.overwrite:
+        raise InvalidInput(
+            f"The image {target.spec} exists, and a restore never writes into what somebody may use. Nothing was "
+            "touched. Choose another name, remove that image first, or set overwrite: true to replace its content."
+        )
+    watchers = ceph.watchers(target.spec)
+    if watchers:
+        raise InvalidInput(
+            f"The image {target.spec} is in use: it has {watchers} watcher(s). Nothing was touched. Scale down the "
+            "workload that uses it; a client that was killed counts as a user for half a minute more. Then run again."
+        )
+    if target.asked_data_pool and target.asked_data_pool != info.data_pool:
+        raise InvalidInput(
+            f"The image {target.spec} exists and keeps its data in {info.data_pool or target.spec.pool}, which "
+            f"overwriting cannot change to {target.asked_data_pool}. Nothing was touched. Leave out data_pool, or "
+            "restore into a new image."
+        )
+    return info
+
+
+def restore_image(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
+    """Restore, and return the image digest of what was restored. Raises BackupError.
+
+    Whatever may fail in the middle, what is left is never to be taken for the restored image: a new image has a name
+    that says so until everything is proved, one that is overwritten an entry in its metadata.
+    """
+    # again, and not from the plan: it may have been taken into use since
+    if existing_image(ceph, target) is None:
+        return _into_new(ceph, choice, target)
+    return _into_existing(ceph, choice, target)
+
+
+def metadata_to_set(choice: Choice, everything: bool) -> dict[str, str]:
+    """The metadata that the restored image gets: what decrypts it in any case, all of the original's where asked."""
+    found: t.Mapping[str, str] = choice.directory.description["image"].get("metadata") or {}
+    return {
+        key: value
+        for key, value in found.items()
+        if (everything or key.lstrip(".") in _ENCRYPTION) and key != INCOMPLETE
+    }
+
+
+def _into_new(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
+    name = f"{target.spec.image}.unproved-restore-{secrets.token_hex(4)}"
+    unproved = dataclasses.replace(target.spec, image=name)
+    image = choice.directory.description["image"]
+    ceph.create_image(
+        unproved,
+        choice.chain[-1].to.size,
+        image["object_size"],
+        image["features"],
+        target.data_pool,
+        image["stripe_unit"],
+        image["stripe_count"],
+    )
+    try:
+        digest = _fill(ceph, choice, unproved)
+        _set_metadata(ceph, choice, unproved, target.metadata)
+        ceph.rename_image(unproved, target.spec.image)
+    except BaseException as error:
+        _clean_up(ceph, unproved, error)
+        raise
+    return digest
+
+
+def _clean_up(ceph: RbdClient, unproved: ImageSpec, error: BaseException) -> None:
+    try:
+        ceph.remove_image(unproved)
+    except BackupError as second:
+        if isinstance(error, BackupError):
+            error.message += (
+                f" The unfinished image {unproved} could not be removed ({second.message}): remove it by "
+                "hand."
+            )
+
+
+def _into_existing(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
+    ceph.set_metadata(target.spec, INCOMPLETE, f"incomplete: {choice.snapshot}")
+    try:
+        ceph.empty_image(target.spec, choice.chain[-1].to.size)
+        digest = _fill(ceph, choice, target.spec)
+        _set_metadata(ceph, choice, target.spec, target.metadata)
+        ceph.remove_metadata(target.spec, INCOMPLETE)
+    except BackupError as error:
+        error.message += (
+            f" The image {target.spec} was being overwritten and is not complete: do not use it. Its metadata says so "
+            f"({INCOMPLETE}). Run the restore again; a complete one removes the mark."
+        )
+        raise
+    return digest
+
+
+def _fill(ceph: RbdClient, choice: Choice, spec: ImageSpec) -> str:
+    with open_content(choice) as content, ceph.import_diff(spec) as sink:
+        writer = DiffWriter(sink.write)
+        # without the name of a snapshot, or rbd would leave one of that name on the image
+        writer.header(Header(None, None, content.size))
+        for record in content.records():
+            writer.record(record)
+        writer.end()
+        sink.finish()
+    return content.digest
+
+
+def _set_metadata(ceph: RbdClient, choice: Choice, spec: ImageSpec, everything: bool) -> None:
+    for key, value in sorted(metadata_to_set(choice, everything).items()):
+        ceph.set_metadata(spec, key, value)

@@ -1,0 +1,212 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line of scripts/restore.py: a restore that needs no Ansible, no Ceph and no Kubernetes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import (
+    Choice,
+    choose_point,
+    restore_points,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_content import (
+    open_content,
+    prove,
+    recorded_digest,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_raw import (
+    check_raw,
+    restore_raw,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.chain import chain
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import (
+    SET_FILE,
+    VOLUME_FILE,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import unless_missing
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.set_record import read_record
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
+    VolumeDirectory,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import (
+    ZEROS,
+    Data,
+    Header,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
+    BackupError,
+    InvalidInput,
+)
+
+_ARCHIVE = re.compile(r"(.+)-\d{8}T\d{6}Z\.(?:full|from-.+\.diff)(?:\.zst|\.gz)?")
+_ABOVE = (
+    4  # a volume's directory is three levels below its backup set, and the root of several sets is one above
+)
+
+
+def main(arguments: t.Sequence[str]) -> int:
+    """Do what the *arguments* say and return the exit code: 0, 1 for a failure, 2 for a wrong command line."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "list":
+            _list(options)
+        else:
+            _restore(options)
+    except BackupError as error:
+        print(f"{parser.prog}: {error.message}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # whoever reads has gone; Python must not try to write the rest when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"{parser.prog}: whoever reads the output ended before its end.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: ended by you; an unfinished file was removed.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="restore.py",
+        description="Restore volumes from the archives of rbd_backup.gfs. Needs Python 3.9, and for archives "
+        "compressed with zstd its Python library zstandard or the program zstd; neither Ansible, nor Ceph, nor "
+        "Kubernetes.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="list|restore")
+    listing = commands.add_parser("list", help="list the volumes below DIRECTORY and their restore points")
+    restoring = commands.add_parser(
+        "restore", help="restore one volume, after its whole chain of archives was read and proved"
+    )
+    for command in (listing, restoring):
+        command.add_argument("directory", metavar="DIRECTORY", help="the directory of a volume, or one above")
+        command.add_argument("--prefix", help="of the snapshots, where that cannot be found out")
+    restoring.add_argument("--point", default="latest", help="latest (default), a snapshot's name, or a time")
+    target = restoring.add_mutually_exclusive_group(required=True)
+    target.add_argument("--raw", metavar="FILE", help="a new raw file, as sparse as the image was")
+    target.add_argument(
+        "--stdout", action="store_true", help="a pipe; then mind its exit code (set -o pipefail)"
+    )
+    restoring.add_argument(
+        "--format",
+        choices=("raw", "diff"),
+        default="raw",
+        help="with --stdout: the bytes of the image, or a stream for 'rbd import-diff - IMAGE'",
+    )
+    return parser
+
+
+def _list(options: argparse.Namespace) -> None:
+    for directory in _volumes(options.directory):
+        prefix = options.prefix or _prefix(directory.path)
+        archives = directory.archives(prefix).archives
+        description = directory.description
+        print(f"{description['volume']['namespace']}/{description['volume']['claim']}")
+        print(f"  directory  {directory.path}")
+        print(f"  image      {description['volume']['image']}, id {directory.identity.image_id}")
+        points = restore_points(archives, prefix)
+        for name in points:
+            path = chain(archives, name) or ()
+            stored = sum(archive.stored_bytes for archive in path)
+            print(f"  {name}  {path[-1].to.size} bytes, from {len(path)} archive(s) of {stored} bytes")
+        if not points:
+            print("  no restore point: no chain of archives is whole")
+
+
+def _restore(options: argparse.Namespace) -> None:
+    found = _volumes(options.directory)
+    if len(found) > 1:
+        raise InvalidInput(
+            f"{options.directory} holds {len(found)} volumes: give the directory of one of them.\n"
+            + "\n".join(directory.path for directory in found)
+        )
+    choice = choose_point(found[0], options.prefix or _prefix(found[0].path), options.point)
+    if options.raw:
+        check_raw(options.raw)
+    elif sys.stdout.isatty():
+        raise InvalidInput("The output is a terminal: send it through a pipe or into a file.")
+    _say(f"{choice.snapshot} of {choice.directory}: reading {len(choice.chain)} archive(s) ...")
+    prove(choice)
+    recorded = recorded_digest(choice)
+    _say("The chain is whole and undamaged. Restoring ...")
+    digest = restore_raw(choice, options.raw) if options.raw else _stream(choice, options.format)
+    _say(f"Done: {choice.chain[-1].to.size} bytes, image digest {digest}, " + _comparison(recorded))
+
+
+def _comparison(recorded: str | None) -> str:
+    return "as on record." if recorded else "none on record to compare with."
+
+
+def _stream(choice: Choice, form: str) -> str:
+    output = sys.stdout.buffer
+    with open_content(choice) as content:
+        if form == "diff":
+            writer = DiffWriter(output.write)
+            # without the name of a snapshot, or rbd would leave one of that name on the image
+            writer.header(Header(None, None, content.size))
+            for record in content.records():
+                writer.record(record)
+            writer.end()
+        else:
+            done = 0
+            for record in content.records():
+                if isinstance(record, Data):
+                    _zeros(output, record.offset - done)
+                    output.write(record.data)
+                    done = record.end
+            _zeros(output, content.size - done)
+        output.flush()
+    return content.digest
+
+
+def _zeros(output: t.BinaryIO, length: int) -> None:
+    while length > 0:
+        piece = min(length, len(ZEROS))
+        output.write(ZEROS[:piece])
+        length -= piece
+
+
+def _volumes(path: str) -> list[VolumeDirectory]:
+    if not os.path.isdir(path):
+        raise InvalidInput(f"{path} is not a directory.")
+    found: list[VolumeDirectory] = []
+    base = os.path.abspath(path)
+    for folder, folders, files in os.walk(base):
+        folders.sort()
+        if VOLUME_FILE in files:
+            found.append(VolumeDirectory.read(folder))
+            folders.clear()
+        elif os.path.relpath(folder, base).count(os.sep) >= _ABOVE - 1:
+            folders.clear()
+    if not found:
+        raise InvalidInput(f"There is no volume in {path} (no {VOLUME_FILE}). Is it mounted?")
+    return found
+
+
+def _prefix(path: str) -> str:
+    above = path
+    for _level in range(_ABOVE):
+        above = os.path.dirname(above)
+        record = unless_missing(lambda folder=above: read_record(folder))  # type: ignore[misc]
+        if record:
+            return record.prefix
+    names = {match[1] for match in map(_ARCHIVE.fullmatch, sorted(os.listdir(path))) if match}
+    if len(names) == 1:
+        return names.pop()
+    raise InvalidInput(
+        f"There is no {SET_FILE} above {path}, and its archives do not show the prefix of the snapshots "
+        f"({', '.join(sorted(names)) or 'none is there'}): give it by --prefix."
+    )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
