@@ -22,7 +22,17 @@ _DRIVER = "rbd.csi.ceph.com"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _CSI_FEATURES = ("layering", "exclusive-lock", "object-map", "fast-diff", "deep-flatten", "journaling")
 # What of a volume's attributes says how it is used; the rest says where it is, or belongs to the journal of ceph-csi.
-_KEPT_ATTRIBUTES = ("mounter", "mapOptions", "unmapOptions", "mkfsOptions", "tryOtherMounters", "cephLogDir")
+_KEPT_ATTRIBUTES = (
+    "mounter",
+    "mapOptions",
+    "unmapOptions",
+    "mkfsOptions",
+    "tryOtherMounters",
+    "cephLogDir",
+    "encrypted",
+    "encryptionKMSID",
+    "encryptionType",
+)
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 
 
