@@ -9,13 +9,14 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import typing as t
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import restore
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import restore, restore_content
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof, save_proof
@@ -197,6 +198,26 @@ def test_a_full_disk_leaves_nothing_and_says_so(
     assert list(small_disk.iterdir()) == []
 
 
+def test_a_kill_in_the_middle_leaves_no_file_of_that_name(
+    backup: BackupOfContents, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup.add("data", [content(1)])
+    monkeypatch.setattr(
+        restore_content.Content, "_compare", lambda *_args: os.kill(os.getpid(), signal.SIGKILL)
+    )
+    child = os.fork()
+    if child == 0:
+        run(backup, tmp_path / "x.raw", claim="data")
+        os._exit(0)
+    _pid, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    (left,) = [path.name for path in tmp_path.iterdir() if path.name.endswith(".raw")]
+    assert left.startswith(".tmp-")
+    monkeypatch.undo()
+    run(backup, tmp_path / "x.raw", claim="data")
+    assert (tmp_path / "x.raw").read_bytes() == content(1)
+
+
 def test_a_backup_that_cannot_be_written_to_is_restored_all_the_same(
     backup: BackupOfContents, tmp_path: pathlib.Path
 ) -> None:
@@ -284,8 +305,9 @@ def test_the_script_runs_from_an_installed_collection_and_without_the_set(
 def test_the_script_refuses_a_damaged_chain_before_the_first_byte(
     backup: BackupOfContents, tmp_path: pathlib.Path, only_zstd: str
 ) -> None:
-    directory = backup.add("data", [content(1), content(2)])
-    samples.flip(directory / f"{SECOND}.from-{FIRST}.diff.zst", 200)
+    # at the very end of what cannot be compressed, when most of it would be out already
+    directory = backup.add("data", [content(1), random.Random(1).randbytes(2 * MIB)])
+    samples.flip(directory / f"{SECOND}.from-{FIRST}.diff.zst", -200)
     for python, path in ((["-S"], only_zstd), ([], "/nonexistent")):
         done = script("restore", directory, "--stdout", python=python, path=path)
         assert done.returncode == 1
