@@ -135,7 +135,7 @@ class Drill:
         self.tasks = directory / "tasks.yml"
         self.tasks.write_text(TASKS, encoding="utf-8")
 
-    def play(self, *arguments: str, **variables: t.Any) -> tuple[int, str]:
+    def play(self, *arguments: str, playbook: str = "drill", **variables: t.Any) -> tuple[int, str]:
         given = {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
@@ -147,7 +147,7 @@ class Drill:
         program = shutil.which("ansible-playbook")
         assert program
         done = subprocess.run(
-            [program, "-i", "localhost,", "rbd_backup.gfs.drill", "-e", json.dumps(given), *arguments],
+            [program, "-i", "localhost,", f"rbd_backup.gfs.{playbook}", "-e", json.dumps(given), *arguments],
             check=False,
             capture_output=True,
             text=True,
@@ -191,3 +191,21 @@ def test_what_fails_in_a_drill_does_not_stop_the_rest(drill: Drill, tmp_path: pa
     assert "shop/good" not in verdict
     assert '"claim": "good"' in said
     assert list(drill.scratch.iterdir()) == []
+
+
+def test_the_playbook_restores_a_workload_into_raw_files_without_ceph(
+    drill: Drill, tmp_path: pathlib.Path
+) -> None:
+    drill.backup.add("data-0", [bytes(MIB) + b"0" * 4096])
+    drill.backup.add("data-1", [bytes(MIB) + b"1" * 4096])
+    code, said = drill.play(
+        playbook="restore",
+        rbd_restore_namespace="shop",
+        rbd_restore_workload="StatefulSet/db",
+        rbd_restore_target={"raw": str(drill.scratch / "{claim}.raw")},
+    )
+    assert code == 0, said
+    for number in (0, 1):
+        assert f'"raw": "{drill.scratch}/data-{number}.raw"' in said
+        assert (drill.scratch / f"data-{number}.raw").read_bytes() == bytes(MIB) + b"%d" % number * 4096
+    assert '"chain"' not in said
