@@ -62,15 +62,15 @@ def main(arguments: t.Sequence[str]) -> int:
         else:
             _restore(options)
     except BackupError as error:
-        print(f"{parser.prog}: {error.message}", file=sys.stderr)
+        _say(f"{parser.prog}: {error.message}")
         return 1
     except BrokenPipeError:
         # whoever reads has gone; Python must not try to write the rest when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"{parser.prog}: whoever reads the output ended before its end.", file=sys.stderr)
+        _say(f"{parser.prog}: whoever reads the output ended before its end.")
         return 1
     except KeyboardInterrupt:
-        print(f"{parser.prog}: ended by you; an unfinished file was removed.", file=sys.stderr)
+        _say(f"{parser.prog}: ended by you; an unfinished file was removed.")
         return 130
     return 0
 
@@ -110,16 +110,20 @@ def _list(options: argparse.Namespace) -> None:
         prefix = options.prefix or _prefix(directory.path)
         archives = directory.archives(prefix).archives
         description = directory.description
-        print(f"{description['volume']['namespace']}/{description['volume']['claim']}")
-        print(f"  directory  {directory.path}")
-        print(f"  image      {description['volume']['image']}, id {directory.identity.image_id}")
+        _tell(f"{description['volume']['namespace']}/{description['volume']['claim']}")
+        _tell(f"  directory  {directory.path}")
+        _tell(f"  image      {description['volume']['image']}, id {directory.identity.image_id}")
         points = restore_points(archives, prefix)
         for name in points:
             path = chain(archives, name) or ()
             stored = sum(archive.stored_bytes for archive in path)
-            print(f"  {name}  {path[-1].to.size} bytes, from {len(path)} archive(s) of {stored} bytes")
+            _tell(f"  {name}  {path[-1].to.size} bytes, from {len(path)} archive(s) of {stored} bytes")
         if not points:
-            print("  no restore point: no chain of archives is whole")
+            _tell("  no restore point: no chain of archives is whole")
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(text + "\n")
 
 
 def _restore(options: argparse.Namespace) -> None:
@@ -209,4 +213,4 @@ def _prefix(path: str) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    sys.stderr.write(text + "\n")
