@@ -212,9 +212,7 @@ class _Backup:
         if directory is None:
             return defects.Examined()
         everything = self._options["verify"] == "full"
-        return defects.examine(
-            directory, self._options["prefix"], everything, lambda: self._deadline.stopped
-        )
+        return defects.examine(directory, self._options["prefix"], everything, lambda: self._deadline.stopped)
 
     def _plan(
         self, volume: Volume, seen: Seen, directory: VolumeDirectory | None, examined: defects.Examined
