@@ -98,13 +98,14 @@ class RestorePoint:
 
     ``condition`` is ``bad`` only when the chain is proved damaged or absent *and* the snapshot is proved
     absent from Ceph; ``unknown`` when either could not be read. ``protected``: pinned by the user, protected
-    in Ceph, or with clones.
+    in Ceph, or with clones; ``protection`` says by what, in words for people.
     """
 
     name: str
     time: dt.datetime
     protected: bool = False
     condition: str = "good"
+    protection: str = ""
 
     def __post_init__(self) -> None:
         if self.time.utcoffset() is None:
@@ -164,7 +165,7 @@ def decide(points: t.Iterable[RestorePoint], policy: Policy, now: dt.datetime) -
     for point in ordered:
         reasons = tiers.get(point.name, [])
         if point.protected:
-            reasons.append("protected")
+            reasons.append(f"protected: {point.protection}" if point.protection else "protected")
         if point.name in future:
             reasons.append("future-dated (not counted)")
         if point.condition == "unknown":

@@ -12,13 +12,16 @@ version_added: 0.1.0
 author:
   - rbd_backup.gfs contributors (@rbd-backup)
 description:
-  - Decides for every restore point whether it stays, and says why. Exports again every archive that stood on one that
-    goes, proves the chain that is left by reading it from disk, and only then removes archives, and snapshots last.
+  - Decides for every restore point whether it stays, and says why. Makes again every archive that stood on one that
+    goes (see O(method)), proves the chain that is left by reading it from disk, and only then removes archives, and
+    snapshots last.
   - When the oldest restore point goes, the next in line becomes the full.
   - Whatever instant the run is killed at, every restore point that stays can be restored, and the next run finishes
     the work.
-  - Nothing is removed of a volume when its newest restore point lies in the future (the clock is behind), when a
-    restore point could not be read, or when much less would be kept than at the last consolidation.
+  - Nothing is removed of a volume when its newest restore point lies in the future (the clock is behind) or cannot be
+    restored, when a restore point could not be read, or when much less would be kept than at the last consolidation.
+  - New archives are written before old ones are removed. A volume for which there is no room is left out with its
+    shortfall, and the others are worked on.
   - A volume that fails does not stop the others; the task then fails and names each that did.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
@@ -70,6 +73,64 @@ options:
       - The time as of which restore points are judged, ISO 8601 with C(Z) or a UTC offset. Now, if not given. It only
         tells restore points of the future, which are kept and not counted, from the others.
     type: str
+  method:
+    description:
+      - How archives are made again that stood on a restore point that goes.
+      - With V(reexport) they are exported from Ceph. Where the snapshot that is needed is gone from Ceph, they are
+        merged from the archives on disk.
+      - With V(merge) they are merged from the archives on disk, and nothing is read from Ceph but what was never
+        archived. An archive that proves damaged stops the work on the volume.
+      - V(auto) merges where all archives that are needed prove good, each being hashed and parsed in the same pass, and
+        exports from Ceph where one does not; a warning then says which and why.
+      - Either way leads to the same restore points.
+    type: str
+    choices: [reexport, merge, auto]
+    default: reexport
+  max_snapshot_removals:
+    description:
+      - How many snapshots this run removes at most. The others are I(retired), no backup exports them any more, and
+        the next run removes them. Any number, if not given.
+    type: int
+  snapshot_removals_per_second:
+    description: How many snapshots are removed in a second at most.
+    type: float
+    default: 5.0
+  max_snaptrim_pgs:
+    description:
+      - While more placement groups than this trim removed snapshots or wait to, no further snapshot is removed. The run
+        waits for up to five minutes and leaves the rest to the next one.
+    type: int
+    default: 100
+  accept_lost_newest:
+    description: Go on although the newest restore point cannot be restored and its snapshot is gone from Ceph.
+    type: bool
+    default: false
+  remove_unarchived:
+    description:
+      - Remove snapshots that retention does not keep also when they were never exported. They are reported under
+        C(unarchived) and stay otherwise.
+    type: bool
+    default: false
+  remove_without_snapshot:
+    description:
+      - Remove the restore points whose snapshot is gone from Ceph, which are reported under C(without_snapshot) and
+        follow retention like all others otherwise. Protected ones and the newest one stay.
+    type: bool
+    default: false
+  remove_unused_volumes:
+    description:
+      - Remove all archives of these volumes, which must be among RV(unused_volumes), each by its C(directory), and
+        their snapshots where the image is found. Nothing else of the backup set is touched by it.
+      - Refused without O(resolution_complete), and for volumes with protected restore points.
+    type: list
+    elements: str
+    default: []
+  resolution_complete:
+    description:
+      - Whether O(volumes) are all volumes of all workloads that are backed up into this set, and nothing was left
+        unsolved in finding them.
+    type: bool
+    default: false
   accept_policy_change:
     description:
       - Go on although retention or time zone differ from those of the last consolidation, or although fewer restore
@@ -135,8 +196,10 @@ plans:
       description: Every restore point in ascending time, with C(name), C(time), C(keep) and C(reasons).
       type: list
       elements: dict
-    exports:
-      description: The archives that are made again, with C(snapshot), C(base), C(kind) and C(reason).
+    remake_archives:
+      description:
+        - The archives that are made again, with C(snapshot), C(base), C(kind), C(method), C(reason), C(inputs) (the
+          archives that are merged), and the estimates C(read_ceph_bytes), C(read_disk_bytes) and C(extra_bytes).
       type: list
       elements: dict
     remove_archives:
@@ -147,11 +210,24 @@ plans:
       description: The snapshots that go, by name.
       type: list
       elements: str
+    read_ceph_bytes:
+      description: About how many bytes are read from Ceph.
+      type: int
+    read_disk_bytes:
+      description: How many bytes of archives are read to merge them.
+      type: int
+    extra_bytes:
+      description: About how many bytes more are taken until the old archives are removed.
+      type: int
     freed_bytes:
       description: Bytes of the archives that go.
       type: int
     unarchived:
       description: Snapshots beyond retention that were never exported. They are not removed.
+      type: list
+      elements: str
+    without_snapshot:
+      description: Restore points whose snapshot is gone from Ceph.
       type: list
       elements: str
     retired:
@@ -161,6 +237,58 @@ plans:
     blocked:
       description: Why nothing is removed of this volume; null when nothing stands in the way.
       type: str
+archives:
+  description: The archives that were made again.
+  returned: success, or when only volumes failed
+  type: list
+  elements: dict
+  contains:
+    namespace:
+      description: Namespace of the claim.
+      type: str
+    claim:
+      description: Name of the claim.
+      type: str
+    snapshot:
+      description: The restore point.
+      type: str
+    base:
+      description: The restore point that it stands on; null for a full.
+      type: str
+    kind:
+      description: V(full) or V(diff).
+      type: str
+    method:
+      description: V(reexport) or V(merge).
+      type: str
+    path:
+      description: The file.
+      type: str
+    stream_bytes:
+      description: Bytes of the stream in it.
+      type: int
+    stored_bytes:
+      description: Bytes of the file.
+      type: int
+    seconds:
+      description: The time that it took.
+      type: float
+peak_extra_bytes:
+  description: About how many bytes more are taken at most at one time, with O(parallel) volumes being worked on.
+  returned: success, or when only volumes failed
+  type: int
+waiting:
+  description: The snapshots that are left to the next run, with C(namespace), C(claim), C(snapshots) and C(because).
+  returned: success, or when only volumes failed
+  type: list
+  elements: dict
+unused_volumes:
+  description:
+    - The volumes in the backup set that are not among O(volumes), with C(directory), C(namespace), C(claim), C(image),
+      C(archives) (their number), C(stored_bytes), C(removed) and C(note).
+  returned: success, or when only volumes failed
+  type: list
+  elements: dict
 table:
   description: The plans as a table for people, one line each.
   returned: success, or when only volumes failed
@@ -222,7 +350,20 @@ def main() -> None:
                 },
                 "timezone": {"type": "str"},
                 "time": {"type": "str"},
+                "method": {
+                    "type": "str",
+                    "choices": ["reexport", "merge", "auto"],
+                    "default": "reexport",
+                },
+                "max_snapshot_removals": {"type": "int"},
+                "snapshot_removals_per_second": {"type": "float", "default": 5.0},
+                "max_snaptrim_pgs": {"type": "int", "default": 100},
                 "accept_policy_change": {"type": "bool", "default": False},
+                "accept_lost_newest": {"type": "bool", "default": False},
+                "remove_unarchived": {"type": "bool", "default": False},
+                "remove_without_snapshot": {"type": "bool", "default": False},
+                "remove_unused_volumes": {"type": "list", "elements": "str", "default": []},
+                "resolution_complete": {"type": "bool", "default": False},
                 "minimum_kept_share": {"type": "int", "default": 70},
                 "proof_max_age": {"type": "int", "default": 30},
             },

@@ -78,6 +78,15 @@ def volume_directory(modules: Modules) -> pathlib.Path:
     return file.parent
 
 
+def damage(modules: Modules, file: str) -> pathlib.Path:
+    """Flip one bit of an archive."""
+    archive = volume_directory(modules) / file
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 1
+    archive.write_bytes(content)
+    return archive
+
+
 def restored(images: Images, modules: Modules, point: str, claim: str = "data-0") -> bytes:
     """Restore a restore point into a new image and return its bytes."""
     target = images.name()

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import signal
 import typing as t
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import consolidate
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import consolidate_steps
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
@@ -95,22 +94,24 @@ def test_a_protected_snapshot_stays_with_its_archive(
 
 STEPS = [
     (ArchiveWriter, "write"),
+    (ArchiveWriter, "seal"),
     (ArchiveWriter, "publish"),
-    (consolidate, "hash_archive"),
-    (consolidate, "save_proof"),
+    (consolidate_steps, "hash_archive"),
+    (consolidate_steps, "save_proof"),
     (VolumeDirectory, "remove_archive"),
     (os, "unlink"),
     (RbdClient, "remove_snapshot"),
 ]
 
 
+@pytest.mark.parametrize("method", ["reexport", "merge"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_killed_at_each_step_nothing_that_stays_is_lost_and_the_next_run_finishes(
-    modules: Modules, images: Images, spec: ImageSpec, after: bool
+    modules: Modules, images: Images, spec: ImageSpec, after: bool, method: str
 ) -> None:
     deaths = 0
-    for victim, method in STEPS:
-        original = getattr(victim, method)
+    for victim, step in STEPS:
+        original = getattr(victim, step)
 
         def die(*args: t.Any, original: t.Callable[..., t.Any] = original, **more: t.Any) -> None:
             if after:
@@ -118,15 +119,15 @@ def test_killed_at_each_step_nothing_that_stays_is_lost_and_the_next_run_finishe
             os.kill(os.getpid(), signal.SIGKILL)
 
         deaths += modules.run_and_die(
-            lambda: run(modules, spec),
-            lambda victim=victim, method=method, die=die: setattr(victim, method, die),
+            lambda: run(modules, spec, method=method),
+            lambda victim=victim, name=step, die=die: setattr(victim, name, die),
         )
         history.all_equal(images, modules, spec, [KEPT[0], KEPT[-1]])
         retired_left = set(history.snapshots(images, spec)) - set(KEPT)
         modules.backup([spec])
         assert set(KEPT) <= set(history.snapshots(images, spec)) <= set(KEPT) | retired_left
     assert deaths >= 5
-    run(modules, spec)
+    run(modules, spec, method=method)
     assert history.archives(modules) == LEFT
     assert history.snapshots(images, spec) == KEPT
     history.all_equal(images, modules, spec, KEPT)
@@ -147,20 +148,11 @@ def test_a_retired_snapshot_is_not_exported_again(
     assert history.snapshots(images, spec) == KEPT
 
 
-def damaged(modules: Modules) -> pathlib.Path:
-    """Flip one bit of an archive that stays."""
-    archive = history.volume_directory(modules) / f"{name(7)}.from-{name(6)}.diff.zst"
-    content = bytearray(archive.read_bytes())
-    content[len(content) // 2] ^= 1
-    archive.write_bytes(content)
-    return archive
-
-
 @pytest.mark.parametrize("compression", ["zstd", "gzip"])
 def test_a_damaged_archive_that_stays_is_exported_again(
     modules: Modules, images: Images, spec: ImageSpec, compression: str
 ) -> None:
-    archive = damaged(modules)
+    archive = history.damage(modules, f"{name(7)}.from-{name(6)}.diff.zst")
     assert archive.name in str(run(modules, spec, compression=compression)["warnings"])
     assert [file.rpartition(".")[0] for file in history.archives(modules)] == [
         file.rpartition(".")[0] for file in LEFT
@@ -171,7 +163,7 @@ def test_a_damaged_archive_that_stays_is_exported_again(
 def test_a_damaged_archive_that_cannot_be_made_again_stops_every_removal(
     modules: Modules, images: Images, spec: ImageSpec
 ) -> None:
-    archive = damaged(modules)
+    archive = history.damage(modules, f"{name(7)}.from-{name(6)}.diff.zst")
     images.rbd(spec, "snap", "rm", "--snap", name(7), "--no-progress")
     result = run(modules, spec)
     assert archive.name in result["failures"][0]["message"]

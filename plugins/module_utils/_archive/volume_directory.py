@@ -188,6 +188,15 @@ class VolumeDirectory:
                 names.is_temporary(file) or names.archive_of_removal(file) for file in os.listdir(self.path)
             )
 
+    def remove_description(self) -> None:
+        """Remove what is left of a volume that has no archive any more; ``volume.json`` goes last.
+
+        The directory then counts as unused. Raises ArchiveError (UNWRITABLE).
+        """
+        remove_files(self.path, lambda file: names.name_before_bad(file) is not None)
+        remove_files(self.path, lambda file: file == names.PROOF_FILE)
+        remove_files(self.path, lambda file: file == names.VOLUME_FILE)
+
     def clean_temporaries(self) -> tuple[str, ...]:
         """Remove the temporaries of dead runs and finish removals that they began; return the files.
 

@@ -113,6 +113,16 @@ def used_bytes(answer: bytes) -> dict[int, int]:
     }
 
 
+def trimming_pgs(answer: bytes) -> int:
+    """Read ``ceph status`` and count the placement groups that trim snapshots or wait to. Raises CephError."""
+    states = _list(_object(_object(load(answer)).get("pgmap")).get("pgs_by_state"))
+    return sum(
+        _number(state, "count")
+        for state in map(_object, states)
+        if {"snaptrim", "snaptrim_wait"} & set(_text(state, "state_name").split("+"))
+    )
+
+
 def metadata(answer: bytes) -> dict[str, str]:
     """Read ``rbd image-meta list`` of an image that has metadata. Raises CephError."""
     found = _object(load(answer))

@@ -97,6 +97,13 @@ class RbdClient:
                 self._pool_ids = self._ask("listing the pools", command, answers.pool_ids)
             return dict(self._pool_ids)
 
+    def trimming_pgs(self) -> int:
+        """Return how many placement groups of the cluster trim removed snapshots, or wait to."""
+        command = (*self._ceph, "status", "--format", "json")
+        return self._ask(
+            "asking how busy the cluster is with removed snapshots", command, answers.trimming_pgs
+        )
+
     def version(self) -> str:
         """Return the version of the ``rbd`` that is used, e.g. ``16.2.15``; asked once."""
         with self._lock:

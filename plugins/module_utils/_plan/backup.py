@@ -84,17 +84,21 @@ def state_of(snapshot: Snapshot) -> State:
 
 def whole_states(image_id: str, archives: t.Iterable[Archive], given: t.Iterable[State] = ()) -> set[State]:
     """Return the states that a chain of *archives* reaches, when the states *given* are reached already."""
+    return reached(((a.base, a.to) for a in archives if a.image_id == image_id), given)
+
+
+def reached(steps: t.Iterable[tuple[State | None, State]], given: t.Iterable[State] = ()) -> set[State]:
+    """Return the states that *steps*, each (base, to), lead to from nothing or from the states *given*."""
     following: dict[State | None, list[State]] = {}
-    for archive in archives:
-        if archive.image_id == image_id:
-            following.setdefault(archive.base, []).append(archive.to)
+    for base, to in steps:
+        following.setdefault(base, []).append(to)
     whole = set(given)
-    reached: list[State | None] = [None, *whole]
-    while reached:
-        for state in following.get(reached.pop(), ()):
+    waiting: list[State | None] = [None, *whole]
+    while waiting:
+        for state in following.get(waiting.pop(), ()):
             if state not in whole:
                 whole.add(state)
-                reached.append(state)
+                waiting.append(state)
     return whole
 
 

@@ -13,16 +13,19 @@ import dataclasses
 import datetime as dt
 import typing as t
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import BackupError
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive, Snapshot, State
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import format_utc, snapshot_time
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import (
     Export,
     HasParent,
     Holdings,
-    ground_for_diff,
     state_of,
     whole_states,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.remaking import (
+    REEXPORT,
+    Remake,
+    Remaking,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._retention import (
     Policy,
@@ -31,39 +34,68 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._retention import (
     decide,
 )
 
+_GONE = "its snapshot is gone from Ceph, and such restore points are to be removed"
 
-class CannotConsolidate(BackupError):
-    """A kept restore point needs an archive that cannot be made from Ceph; nothing of the volume may be removed."""
+
+@dataclasses.dataclass(frozen=True)
+class Wishes:
+    """What the user asked for beside the policy.
+
+    ``method`` is how archives are made again (see :class:`remaking.Remaking`), ``compressed`` whether they are.
+    ``remove_unarchived``: snapshots that were never exported go as well where retention does not keep them.
+    ``remove_without_snapshot``: restore points go whose snapshot is gone from Ceph.
+    """
+
+    method: str = REEXPORT
+    compressed: bool = True
+    remove_unarchived: bool = False
+    remove_without_snapshot: bool = False
+
+
+_NO_WISHES = Wishes()
 
 
 @dataclasses.dataclass(frozen=True)
 class ConsolidationPlan:
     """The steps of one volume in the order in which they are done, and the verdicts behind them.
 
-    ``exports`` are made and proved first, ``chain`` names the archives that are there already and stay;
+    ``remakes`` are made and proved first, ``chain`` names the archives that are there already and stay;
     ``remove_archives`` and then ``remove_snapshots`` go last. ``unarchived`` are snapshots that retention would
-    remove but that were never exported: reported, never removed. ``blocked`` says why nothing may be removed.
-    ``retired`` are the snapshots whose removal an earlier consolidation began.
+    remove but that were never exported, ``without_snapshot`` the restore points whose snapshot is gone from Ceph;
+    ``lost`` are those that stay and cannot be restored. ``blocked`` says why nothing may be removed. ``retired`` are
+    the snapshots whose removal an earlier consolidation began.
     """
 
-    verdicts: tuple[Verdict, ...]
-    exports: tuple[Export, ...]
-    chain: tuple[Archive, ...]
-    remove_archives: tuple[Archive, ...]
-    remove_snapshots: tuple[Snapshot, ...]
-    unarchived: tuple[str, ...]
-    blocked: str | None
+    verdicts: tuple[Verdict, ...] = ()
+    remakes: tuple[Remake, ...] = ()
+    chain: tuple[Archive, ...] = ()
+    remove_archives: tuple[Archive, ...] = ()
+    remove_snapshots: tuple[Snapshot, ...] = ()
+    unarchived: tuple[str, ...] = ()
+    blocked: str | None = None
     retired: tuple[str, ...] = ()
+    without_snapshot: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.exports or self.remove_archives or self.remove_snapshots)
+        return not (self.remakes or self.remove_archives or self.remove_snapshots)
 
     @property
     def kept(self) -> int:
         """How many restore points stay."""
         return sum(1 for verdict in self.verdicts if verdict.keep)
+
+    @property
+    def extra_bytes(self) -> int:
+        """About how many bytes are needed while the new archives are there and the old ones are still."""
+        return sum(remake.stored_bytes for remake in self.remakes)
+
+    @property
+    def freed_bytes(self) -> int:
+        """Bytes of the archives that go."""
+        return sum(archive.stored_bytes for archive in self.remove_archives)
 
     def to_dict(self) -> dict[str, t.Any]:
         """The plan as users see it."""
@@ -72,11 +104,15 @@ class ConsolidationPlan:
                 {"name": v.name, "time": format_utc(v.time), "keep": v.keep, "reasons": list(v.reasons)}
                 for v in self.verdicts
             ],
-            "exports": [export.to_dict() for export in self.exports],
+            "remake_archives": [remake.to_dict() for remake in self.remakes],
             "remove_archives": [archive.file for archive in self.remove_archives],
             "remove_snapshots": [snapshot.name for snapshot in self.remove_snapshots],
-            "freed_bytes": sum(archive.stored_bytes for archive in self.remove_archives),
+            "read_ceph_bytes": sum(remake.read_from_ceph for remake in self.remakes),
+            "read_disk_bytes": sum(remake.read_from_disk for remake in self.remakes),
+            "extra_bytes": self.extra_bytes,
+            "freed_bytes": self.freed_bytes,
             "unarchived": list(self.unarchived),
+            "without_snapshot": list(self.without_snapshot),
             "retired": list(self.retired),
             "blocked": self.blocked,
         }
@@ -87,44 +123,69 @@ def plan_consolidation(
     policy: Policy,
     now: dt.datetime,
     has_parent: HasParent,
-    pinned: frozenset[str] = frozenset(),
+    pinned: t.Mapping[str, str] | None = None,
+    wishes: Wishes = _NO_WISHES,
 ) -> ConsolidationPlan:
     """Apply *policy* to the restore points of one volume and plan what follows from it.
 
-    *has_parent* is as in :func:`ground_for_diff`; *pinned* are the restore points that the user protects. Raises
-    CannotConsolidate when a kept restore point would lose its chain.
+    *has_parent* is as in :func:`ground_for_diff`; *pinned* are the restore points that must stay, each with the reason.
+    Raises CannotConsolidate when a kept restore point would lose its chain.
     """
     points = _Points(holdings)
-    candidates = points.restore_points(pinned)
+    candidates = points.restore_points(pinned or {})
     decision = decide(candidates, policy, now)
+    facts: dict[str, t.Any] = {
+        "retired": tuple(s.name for s in holdings.snapshots if s.id in holdings.retired),
+        "without_snapshot": tuple(
+            p.name for p in candidates if p.condition == "good" and p.name not in points.snapshots
+        ),
+    }
     if decision.blocked:
-        return ConsolidationPlan(decision.verdicts, (), holdings.archives, (), (), (), decision.blocked)
-    kept = {verdict.name for verdict in decision.verdicts if verdict.keep}
-    bad = {point.name for point in candidates if point.condition == "bad"}
-    exports, chain = _chain(
-        holdings, points, sorted((points.states[n] for n in kept - bad), key=_creation_order), has_parent
+        return ConsolidationPlan(
+            decision.verdicts, chain=holdings.archives, blocked=decision.blocked, **facts
+        )
+    verdicts = decision.verdicts
+    if wishes.remove_without_snapshot:
+        verdicts = _without(verdicts, candidates, facts["without_snapshot"])
+    kept = {verdict.name for verdict in verdicts if verdict.keep}
+    removed = {verdict.name for verdict in verdicts} - kept
+    lost = {point.name for point in candidates if point.condition == "bad"} & kept
+    states = sorted((points.states[name] for name in kept - lost), key=_creation_order)
+    remakes, chain = _chain(
+        holdings, states, Remaking(holdings, has_parent, wishes.method, wishes.compressed)
     )
-    chain += tuple(archive for archive in holdings.archives if archive.to.snapshot in kept & bad)
-    removed = {verdict.name for verdict in decision.verdicts} - kept
-    unarchived = tuple(
-        snapshot.name
-        for snapshot in holdings.active
-        if snapshot.name in removed and not any(a.to == state_of(snapshot) for a in holdings.archives)
-    )
+    chain += tuple(archive for archive in holdings.archives if archive.to.snapshot in lost)
+    archived = {archive.to for archive in holdings.archives}
+    unarchived = tuple(s.name for s in holdings.active if s.name in removed and state_of(s) not in archived)
+    stay = () if wishes.remove_unarchived else unarchived
     return ConsolidationPlan(
-        verdicts=decision.verdicts,
-        exports=exports,
+        verdicts=verdicts,
+        remakes=remakes,
         chain=chain,
         remove_archives=tuple(archive for archive in holdings.archives if archive not in chain),
         remove_snapshots=tuple(
             snapshot
             for snapshot in holdings.snapshots
-            if snapshot.id in holdings.retired
-            or (snapshot.name in removed and snapshot.name not in unarchived)
+            if snapshot.id in holdings.retired or (snapshot.name in removed and snapshot.name not in stay)
         ),
-        unarchived=unarchived,
-        blocked=None,
-        retired=tuple(snapshot.name for snapshot in holdings.snapshots if snapshot.id in holdings.retired),
+        unarchived=stay,
+        lost=tuple(sorted(lost)),
+        **facts,
+    )
+
+
+def _without(
+    verdicts: tuple[Verdict, ...], candidates: t.Sequence[RestorePoint], names: t.Container[str]
+) -> tuple[Verdict, ...]:
+    """The *verdicts* with the restore points *names* removed; protected ones and the newest good one stay."""
+    good = [point for point in candidates if point.condition == "good"]
+    stay = {point.name for point in candidates if point.protected}
+    stay |= {max(good, key=lambda point: point.time).name} if good else set()
+    return tuple(
+        dataclasses.replace(verdict, keep=False, reasons=(_GONE,))
+        if verdict.keep and verdict.name in names and verdict.name not in stay
+        else verdict
+        for verdict in verdicts
     )
 
 
@@ -157,7 +218,7 @@ class _Points:
         for snapshot in holdings.active:
             self.states[snapshot.name] = state_of(snapshot)
 
-    def restore_points(self, pinned: frozenset[str]) -> list[RestorePoint]:
+    def restore_points(self, pinned: t.Mapping[str, str]) -> list[RestorePoint]:
         result = []
         for name, state in self.states.items():
             time = snapshot_time(self._prefix, name)
@@ -170,6 +231,7 @@ class _Points:
                     time=time,
                     protected=name in pinned or bool(snapshot and snapshot.protected),
                     condition="good" if snapshot or state in self._whole else self._lost,
+                    protection=pinned.get(name, ""),
                 )
             )
         return result
@@ -180,9 +242,9 @@ def _creation_order(state: State) -> tuple[int, str]:
 
 
 def _chain(
-    holdings: Holdings, points: _Points, kept: list[State], has_parent: HasParent
-) -> tuple[tuple[Export, ...], tuple[Archive, ...]]:
-    exports: list[Export] = []
+    holdings: Holdings, kept: list[State], remaking: Remaking
+) -> tuple[tuple[Remake, ...], tuple[Archive, ...]]:
+    remakes: list[Remake] = []
     chain: list[Archive] = []
     before: State | None = None
     for state in kept:
@@ -191,32 +253,6 @@ def _chain(
         if present:
             chain.append(present[0])
         else:
-            exports.append(_export(holdings, points, state, before, has_parent))
+            remakes.append(remaking.remake(state, before))
         before = state
-    return tuple(exports), tuple(chain)
-
-
-def _export(
-    holdings: Holdings, points: _Points, state: State, before: State | None, has_parent: HasParent
-) -> Export:
-    snapshot = points.snapshots.get(state.snapshot)
-    if snapshot is None:
-        raise CannotConsolidate(
-            f"The archive of restore point {state.snapshot} stands on one that retention removes, and its snapshot is "
-            "gone from Ceph, so that it cannot be exported again; making it from the archives on disk is not supported "
-            "yet. Nothing of this volume was changed: it keeps all its restore points.",
-            snapshot=state.snapshot,
-        )
-    if before is None:
-        return Export(snapshot, None, "full: the oldest restore point that stays")
-    base = points.snapshots.get(before.snapshot)
-    if base is None:
-        return Export(
-            snapshot,
-            None,
-            f"full: snapshot {before.snapshot}, the one before it that stays, is gone from Ceph",
-        )
-    objection = ground_for_diff(holdings, base, snapshot, has_parent)
-    if objection:
-        return Export(snapshot, None, f"full: {objection}")
-    return Export(snapshot, base, "diff: the restore point that stays before it is now its base")
+    return tuple(remakes), tuple(chain)

@@ -6,23 +6,31 @@
 from __future__ import annotations
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.consolidation import ConsolidationPlan
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.remaking import MERGE, Remake
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._retention import Verdict
+
+_HEAD = ("restore point", "verdict", "because", "frees", "archive made again")
 
 
 def table(volume: str, plan: ConsolidationPlan) -> list[str]:
-    """Return the plan of one *volume*, one line for each restore point and what is done about it."""
+    """Return the plan of one *volume*: a line for each restore point, what is done about it, and what it costs."""
     lines = [volume]
-    made_again = {export.to.name: export for export in plan.exports}
-    width = max((len(verdict.name) for verdict in plan.verdicts), default=0)
-    for verdict in plan.verdicts:
-        word = "keep  " if verdict.keep else "remove"
-        line = f"  {verdict.name:<{width}}  {word}  {', '.join(verdict.reasons)}"
-        export = made_again.get(verdict.name)
-        if export:
-            line += f"; exported again: {export.reason}" + (f" ({export.base.name})" if export.base else "")
-        if verdict.name in plan.unarchived:
-            line += "; not removed: it was never exported"
-        lines.append(line)
-    lines += [f"  {name}  remove  retired by an earlier consolidation" for name in plan.retired]
+    rows = [_row(plan, verdict) for verdict in plan.verdicts]
+    rows += [(name, "remove", "retired by an earlier consolidation", "", "") for name in plan.retired]
+    if rows:
+        widths = [max(len(row[column]) for row in (_HEAD, *rows)) for column in range(len(_HEAD))]
+        lines += [
+            "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip()
+            for row in (_HEAD, *rows)
+        ]
+    if plan.remakes or plan.remove_archives:
+        lines.append(
+            f"  reads about {size(sum(r.read_from_ceph for r in plan.remakes))} from Ceph and "
+            f"{size(sum(r.read_from_disk for r in plan.remakes))} of archives, needs about {size(plan.extra_bytes)} "
+            f"more on disk until it has freed {size(plan.freed_bytes)}"
+        )
+    if plan.without_snapshot:
+        lines.append(f"  snapshot gone from Ceph: {', '.join(plan.without_snapshot)}")
     if plan.blocked:
         lines.append(f"  {plan.blocked}")
     return lines
@@ -33,10 +41,44 @@ def difference(volume: str, plan: ConsolidationPlan) -> tuple[list[str], list[st
     before = [
         f"{volume} {name}" for name in sorted([*plan.retired, *(verdict.name for verdict in plan.verdicts)])
     ]
-    made_again = {export.to.name: f" [{export.reason}]" for export in plan.exports}
+    made_again = {remake.to.snapshot: f" [{remake.reason}]" for remake in plan.remakes}
     after = [
         f"{volume} {verdict.name}{made_again.get(verdict.name, '')}"
         for verdict in plan.verdicts
         if verdict.keep or verdict.name in plan.unarchived
     ]
     return before, after
+
+
+def size(count: int) -> str:
+    """Write a number of bytes for people, e.g. ``1.5 GiB``."""
+    number, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if number < 1024 or unit == "TiB":
+            break
+        number /= 1024
+    return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+
+
+def _row(plan: ConsolidationPlan, verdict: Verdict) -> tuple[str, ...]:
+    because = ", ".join(verdict.reasons)
+    if verdict.name in plan.unarchived:
+        because += "; not removed: it was never exported"
+    freed = sum(a.stored_bytes for a in plan.remove_archives if a.to.snapshot == verdict.name)
+    remake = next((r for r in plan.remakes if r.to.snapshot == verdict.name), None)
+    return (
+        verdict.name,
+        "keep" if verdict.keep else "remove",
+        because,
+        size(freed) if freed else "",
+        _made_again(remake) if remake else "",
+    )
+
+
+def _made_again(remake: Remake) -> str:
+    base = f" from {remake.base.snapshot}" if remake.base else ""
+    if remake.method == MERGE:
+        source = f"merged from {len(remake.inputs)} archives, reads {size(remake.read_from_disk)} of them"
+    else:
+        source = f"exported from Ceph, reads about {size(remake.read_from_ceph)}"
+    return f"{remake.kind}{base}, {source} ({remake.reason})"

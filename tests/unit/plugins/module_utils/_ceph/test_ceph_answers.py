@@ -52,6 +52,18 @@ LISTED = (
     b'{"image":"b","id":"1700a34c2755f","size":16777216,"parent":{"pool":"replicapool","pool_namespace":"",'
     b'"image":"a","snapshot":"two"},"format":2,"lock_type":"exclusive"}]'
 )
+TRIMMING = json.dumps(
+    {
+        "pgmap": {
+            "pgs_by_state": [
+                {"state_name": "active+clean", "count": 9},
+                {"state_name": "active+clean+snaptrim_wait", "count": 6},
+                {"state_name": "active+clean+snaptrim", "count": 2},
+                {"state_name": "active+clean+snaptrim_error", "count": 1},
+            ]
+        }
+    }
+).encode()
 READERS: dict[str, tuple[t.Callable[[bytes], object], bytes]] = {
     "image_info": (answers.image_info, PARENT),
     "snapshots": (answers.snapshots, SNAPSHOTS),
@@ -59,6 +71,7 @@ READERS: dict[str, tuple[t.Callable[[bytes], object], bytes]] = {
     "image_names": (answers.image_names, b'["a","b"]'),
     "fsid": (answers.fsid, b'\n{"fsid":"06aece64-06a2-4b9f-9aa7-88573803f017"}'),
     "pool_ids": (answers.pool_ids, POOLS),
+    "trimming_pgs": (answers.trimming_pgs, TRIMMING),
     "watchers": (answers.watchers, b'{"watchers":[{"address":"127.0.0.1:0/1","client":4,"cookie":1}]}'),
     "metadata": (answers.metadata, b'{"rbd.csi.ceph.com/dek":"secret","empty":""}'),
 }
@@ -173,6 +186,10 @@ def test_the_cluster_and_its_pools() -> None:
 def test_watchers_and_metadata() -> None:
     assert answers.watchers(READERS["watchers"][1]) == 1
     assert answers.metadata(READERS["metadata"][1]) == {"rbd.csi.ceph.com/dek": "secret", "empty": ""}
+
+
+def test_placement_groups_that_trim_or_wait_to_are_counted() -> None:
+    assert answers.trimming_pgs(READERS["trimming_pgs"][1]) == 8
 
 
 def test_an_image_of_format_1_is_refused() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive, Snapshot
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive, Snapshot, State
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import snapshot_name
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import (
     Export,
@@ -17,6 +17,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import
     whole_states,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.consolidation import ConsolidationPlan
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.remaking import REEXPORT, Remake
 
 IMAGE = "10226b8b4567"
 
@@ -26,11 +27,10 @@ def no_parent(snapshot: Snapshot) -> bool:
     return False
 
 
-def archive_of(export: Export) -> Archive:
-    """The archive that *export* makes."""
-    base = state_of(export.base) if export.base else None
-    name = f"{export.to.name}.from-{export.base.name}.diff" if export.base else f"{export.to.name}.full"
-    return Archive(name, state_of(export.to), base, IMAGE, 1, "", 1, "")
+def archive_of(to: State, base: State | None) -> Archive:
+    """The archive that leads from *base* to *to*."""
+    name = f"{to.snapshot}.from-{base.snapshot}.diff" if base else f"{to.snapshot}.full"
+    return Archive(name, to, base, IMAGE, 1, "", 1, "")
 
 
 @dataclasses.dataclass
@@ -59,12 +59,30 @@ class SimulatedVolume:
         if export.base:
             assert export.base.id < export.to.id
             assert state_of(export.base) in whole_states(IMAGE, self.archives), "a diff was made on sand"
-        self.archives = [archive for archive in self.archives if archive.file != archive_of(export).file]
-        self.archives.append(archive_of(export))
+        self._publish(state_of(export.to), state_of(export.base) if export.base else None)
+
+    def remake(self, remake: Remake) -> None:
+        if remake.method == REEXPORT:
+            assert remake.export is not None
+            self.export(remake.export)
+            return
+        assert all(archive in self.archives for archive in remake.inputs)
+        assert [archive.to for archive in remake.inputs][-1] == remake.to
+        assert [archive.base for archive in remake.inputs] == [
+            remake.base,
+            *(archive.to for archive in remake.inputs[:-1]),
+        ]
+        assert remake.base is None or remake.base in whole_states(IMAGE, self.archives)
+        self._publish(remake.to, remake.base)
+
+    def _publish(self, to: State, base: State | None) -> None:
+        new = archive_of(to, base)
+        self.archives = [archive for archive in self.archives if archive.file != new.file]
+        self.archives.append(new)
 
     def steps(self, plan: ConsolidationPlan) -> list:
         """The steps of a consolidation in the order that data safety demands, each to be called once."""
-        steps = [lambda e=export: self.export(e) for export in plan.exports]
+        steps = [lambda r=remake: self.remake(r) for remake in plan.remakes]
         if plan.remove_snapshots:
             steps.append(lambda: self.retired.update(snapshot.id for snapshot in plan.remove_snapshots))
         steps += [lambda a=archive: self.archives.remove(a) for archive in plan.remove_archives]

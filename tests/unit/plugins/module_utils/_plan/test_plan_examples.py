@@ -15,11 +15,12 @@ import pytest
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Snapshot, State
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import Holdings, plan_backup
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.consolidation import (
-    CannotConsolidate,
     ConsolidationPlan,
+    Wishes,
     plan_consolidation,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.guards import objection
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.guards import Accepted, Last, objection
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.remaking import CannotConsolidate
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.table import difference, table
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._retention import Policy
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._plan.simulated_volume import (
@@ -190,11 +191,105 @@ def test_a_snapshot_that_is_retired_is_neither_lost_nor_exported_nor_a_base() ->
     assert plan.lost == ()
 
 
-def test_a_kept_point_whose_snapshot_is_gone_is_never_cut_off_from_its_chain() -> None:
+def test_a_kept_point_whose_snapshot_is_gone_is_merged_from_archives() -> None:
     volume = backed_up(3)
     del volume.snapshots[2]
+    plan = plan_consolidation(volume.holdings(), ONE_DAILY, START + 3 * DAY, no_parent)
+    (remake,) = plan.remakes
+    assert (remake.method, remake.kind, remake.export) == ("merge", "full", None)
+    assert remake.inputs == tuple(volume.archives)
+    assert "gone from Ceph" in remake.reason
+    assert (remake.read_from_ceph, remake.read_from_disk) == (0, 3)
+    assert plan.without_snapshot == (remake.to.snapshot,)
+
+
+def test_a_diff_whose_base_is_gone_from_ceph_is_merged_and_not_replaced_by_a_full() -> None:
+    volume = backed_up(3)
+    two = Policy(timezone="UTC", daily=1, weekly=1, monthly=0, weekly_day="monday")
+    del volume.snapshots[0]
+    (remake,) = plan_consolidation(volume.holdings(), two, START + 3 * DAY, no_parent).remakes
+    assert (remake.method, remake.kind) == ("merge", "diff")
+    assert remake.inputs == tuple(volume.archives[1:])
+    assert remake.export is not None, "what is done where an input is damaged"
+    assert remake.export.kind == "full"
+
+
+def test_a_kept_point_without_snapshot_nor_chain_of_known_ids_is_never_cut_off() -> None:
+    volume = backed_up(3)
+    del volume.snapshots[2]
+    first = volume.archives[0]
+    rebuilt = State(first.to.snapshot, None, first.to.size)
+    volume.archives[0] = dataclasses.replace(first, to=rebuilt, rebuilt=True)
+    volume.archives[1] = dataclasses.replace(volume.archives[1], base=rebuilt)
     with pytest.raises(CannotConsolidate, match="keeps all its restore points"):
         plan_consolidation(volume.holdings(), ONE_DAILY, START + 3 * DAY, no_parent)
+
+
+@pytest.mark.parametrize(("method", "fallback"), [("merge", False), ("auto", True)])
+def test_merging_reads_the_cheapest_way_and_nothing_from_ceph(method: str, fallback: bool) -> None:
+    volume = backed_up(4)
+    third = volume.archives[2]
+    volume.archives.append(dataclasses.replace(third, file="full", base=None, stored_bytes=5))
+    plan = plan_consolidation(volume.holdings(), ONE_DAILY, START + 4 * DAY, no_parent, wishes=Wishes(method))
+    (remake,) = plan.remakes
+    assert remake.inputs == tuple(volume.archives[:4]), (
+        "four archives of one byte cost less than five bytes and one"
+    )
+    assert (remake.export is not None) == fallback
+    assert "from archives" in "\n".join(table("shop/data", plan))
+
+
+def test_what_was_never_archived_is_exported_whatever_the_method() -> None:
+    volume = backed_up(1)
+    volume.snapshot(START + DAY)
+    two = Policy(timezone="UTC", daily=2, weekly=0, monthly=0)
+    (remake,) = plan_consolidation(
+        volume.holdings(), two, START + 2 * DAY, no_parent, wishes=Wishes("merge")
+    ).remakes
+    assert (remake.method, remake.kind) == ("reexport", "diff")
+
+
+def test_the_plan_says_what_it_reads_and_how_much_room_it_takes() -> None:
+    volume = backed_up(3)
+    volume.archives = [dataclasses.replace(a, stream_bytes=100, stored_bytes=10) for a in volume.archives]
+    for compressed, extra in ((True, 30), (False, 300)):
+        plan = plan_consolidation(
+            volume.holdings(), ONE_DAILY, START + 3 * DAY, no_parent, wishes=Wishes(compressed=compressed)
+        )
+        data = plan.to_dict()
+        assert (data["read_ceph_bytes"], data["extra_bytes"], data["freed_bytes"]) == (300, extra, 30)
+    said = "\n".join(table("shop/data", plan))
+    assert "reads about 300 B from Ceph and 0 B of archives, needs about 300 B more" in said
+    assert said.count("10 B") == 3
+
+
+def test_what_was_never_exported_goes_only_on_request() -> None:
+    volume = backed_up(1)
+    volume.snapshot(START + DAY)
+    volume.snapshot(START + 2 * DAY)
+    for wanted in (False, True):
+        plan = plan_consolidation(
+            volume.holdings(), ONE_DAILY, START + 3 * DAY, no_parent, wishes=Wishes(remove_unarchived=wanted)
+        )
+        assert (volume.snapshots[1] in plan.remove_snapshots) == wanted
+        assert (names(volume)[1] in plan.unarchived) != wanted
+
+
+def test_points_whose_snapshot_is_gone_go_only_on_request_and_never_the_newest_or_a_protected_one() -> None:
+    volume = backed_up(4)
+    pinned, gone, _there, newest = names(volume)
+    volume.snapshots = [volume.snapshots[2]]
+    for wanted in (False, True):
+        plan = plan_consolidation(
+            volume.holdings(),
+            Policy(timezone="UTC"),
+            START + 4 * DAY,
+            no_parent,
+            {pinned: "for good"},
+            Wishes(remove_without_snapshot=wanted),
+        )
+        assert plan.without_snapshot == (pinned, gone, newest)
+        assert [v.name for v in plan.verdicts if not v.keep] == ([gone] if wanted else [])
 
 
 def test_a_snapshot_beyond_retention_that_was_never_exported_is_reported_and_stays() -> None:
@@ -205,7 +300,7 @@ def test_a_snapshot_beyond_retention_that_was_never_exported_is_reported_and_sta
     first, second, third, newest = names(volume)
     assert plan.unarchived == (third,)
     assert [snapshot.name for snapshot in plan.remove_snapshots] == [first, second]
-    assert [export.to.name for export in plan.exports] == [newest]
+    assert [remake.to.snapshot for remake in plan.remakes] == [newest]
     assert "never exported" in "\n".join(table("shop/data", plan))
 
 
@@ -240,7 +335,7 @@ def test_what_is_superseded_goes_and_the_full_that_is_there_stays() -> None:
     plan = plan_consolidation(volume.holdings(), Policy(timezone="UTC"), START + 2 * DAY, no_parent)
     assert [archive.file for archive in plan.remove_archives] == [volume.archives[1].file]
     assert full in plan.chain
-    assert not plan.exports
+    assert not plan.remakes
 
 
 def test_what_is_retired_goes_also_when_retention_would_keep_it_by_now() -> None:
@@ -248,7 +343,7 @@ def test_what_is_retired_goes_also_when_retention_would_keep_it_by_now() -> None
     volume.retired = {volume.snapshots[0].id}
     plan = plan_consolidation(volume.holdings(), Policy(timezone="UTC"), START + 3 * DAY, no_parent)
     assert plan.remove_snapshots == (volume.snapshots[0],)
-    assert [export.to.name for export in plan.exports] == [volume.snapshots[1].name]
+    assert [remake.to.snapshot for remake in plan.remakes] == [volume.snapshots[1].name]
     assert volume.archives[0] in plan.remove_archives
 
 
@@ -258,13 +353,15 @@ def test_a_pinned_or_protected_point_stays(way: str) -> None:
     first = volume.snapshots[0]
     if way == "protected":
         volume.snapshots[0] = dataclasses.replace(first, protected=True)
-    pinned = frozenset([first.name] if way == "pinned" else [])
+    pinned = {first.name: "before the move"} if way == "pinned" else {}
     plan = plan_consolidation(volume.holdings(), ONE_DAILY, START + 3 * DAY, no_parent, pinned)
     assert [verdict.name for verdict in plan.verdicts if verdict.keep] == [
         first.name,
         volume.snapshots[2].name,
     ]
     assert first not in plan.remove_snapshots
+    assert plan.verdicts[0].reasons == (f"protected{': before the move' if pinned else ''}",)
+    assert plan.verdicts[0].reasons[0] in "\n".join(table("shop/data", plan))
 
 
 def test_an_archive_of_an_earlier_snapshot_of_the_same_name_is_not_taken_for_it() -> None:
@@ -272,7 +369,7 @@ def test_an_archive_of_an_earlier_snapshot_of_the_same_name_is_not_taken_for_it(
     anew = dataclasses.replace(volume.snapshots[1], id=99)
     volume.snapshots[1] = anew
     plan = plan_consolidation(volume.holdings(), Policy(timezone="UTC"), START + 2 * DAY, no_parent)
-    assert [export.to.id for export in plan.exports] == [99]
+    assert [remake.to.snapshot_id for remake in plan.remakes] == [99]
     assert plan.remove_archives == (volume.archives[1],)
 
 
@@ -296,34 +393,63 @@ class TestGuards:
         volume = backed_up(days)
         return plan_consolidation(volume.holdings(), policy, now or self.NOW, no_parent)
 
-    def last(self, kept: int, policy: Policy = ONE_DAILY) -> tuple[dict[str, t.Any], int]:
-        return policy.to_dict(), kept
+    def last(self, kept: int, policy: Policy = ONE_DAILY) -> Last:
+        return Last(policy.to_dict(), kept)
+
+    def said(
+        self,
+        plan: ConsolidationPlan,
+        last: Last | None,
+        policy: Policy = ONE_DAILY,
+        now: dt.datetime | None = None,
+        **accepted: t.Any,
+    ) -> str | None:
+        return objection(plan, policy, now or self.NOW, last, Accepted(**accepted))
 
     def test_an_ordinary_plan_meets_no_objection(self) -> None:
-        assert objection(self.plan(), ONE_DAILY, self.NOW, self.last(1), 70) is None
+        assert self.said(self.plan(), self.last(1)) is None
 
     def test_much_less_than_last_time_is_refused(self) -> None:
-        assert "less than 70 %" in (objection(self.plan(), ONE_DAILY, self.NOW, self.last(2), 70) or "")
+        assert "less than 70 %" in (self.said(self.plan(), self.last(2)) or "")
+        assert self.said(self.plan(), self.last(2), minimum_kept_share=50) is None
+        assert self.said(self.plan(), self.last(2), policy_change=True) is None
 
     def test_just_enough_is_not_refused(self) -> None:
         week = Policy(timezone="UTC", daily=7, weekly=0, monthly=0)
         plan = self.plan(policy=week)
-        assert objection(plan, week, self.NOW, self.last(10, week), 70) is None
-        assert objection(plan, week, self.NOW, self.last(11, week), 70) is not None
+        assert self.said(plan, self.last(10, week), week) is None
+        assert self.said(plan, self.last(11, week), week) is not None
 
     @pytest.mark.parametrize("days", [1, 10])
     def test_another_policy_is_refused_also_when_there_is_nothing_to_do_yet(self, days: int) -> None:
         before = Policy(timezone="UTC", daily=8, weekly=0, monthly=0)
-        said = objection(self.plan(days=days), ONE_DAILY, self.NOW, self.last(1, before), 70)
-        assert "daily was 8, now 1" in (said or "")
-        assert "weekly" not in (said or "")
+        said = self.said(self.plan(days=days), self.last(1, before)) or ""
+        assert "daily was 8, now 1" in said
+        assert "weekly" not in said
+        assert self.said(self.plan(days=days), self.last(1, before), policy_change=True) is None
 
     def test_a_clock_behind_the_newest_snapshot_is_refused(self) -> None:
         behind = START + 7 * DAY + dt.timedelta(hours=1)
-        assert "clock" in (objection(self.plan(now=behind), ONE_DAILY, behind, None, 70) or "")
+        assert "clock" in (self.said(self.plan(now=behind), None, now=behind) or "")
 
     def test_nothing_to_do_meets_no_objection(self) -> None:
-        assert objection(self.plan(days=1), ONE_DAILY, self.NOW, self.last(100), 70) is None
+        assert self.said(self.plan(days=1), self.last(100)) is None
+
+    def test_a_newest_point_that_cannot_be_restored_is_refused(self) -> None:
+        volume = backed_up(4)
+        volume.snapshots = volume.snapshots[:3]
+        del volume.archives[2]  # what the newest one stands on; its own snapshot is gone
+        plan = plan_consolidation(volume.holdings(), ONE_DAILY, self.NOW, no_parent)
+        assert plan.remove_archives
+        assert "cannot be restored" in (self.said(plan, None) or "")
+        assert self.said(plan, None, lost_newest=True) is None
+
+    def test_a_plan_that_would_leave_no_full_or_cut_a_point_off_is_refused_without_a_way_around(self) -> None:
+        broken = dataclasses.replace(self.plan(), remakes=())
+        accepted = {"policy_change": True, "minimum_kept_share": 0, "lost_newest": True}
+        assert "could not be restored any more" in (self.said(broken, None, **accepted) or "")
+        nothing = dataclasses.replace(broken, verdicts=())
+        assert "no full would remain" in (self.said(nothing, None, **accepted) or "")
 
 
 def test_the_state_of_a_rebuilt_archive_is_no_ground_for_a_diff() -> None:

@@ -26,18 +26,18 @@ def test_the_examples_leave_the_chain_that_they_promise(vector: retention_vector
         volume.snapshot(point.time)
     for export in plan_backup(volume.holdings(), no_parent).exports:
         volume.export(export)
-    pinned = frozenset(point.name for point in vector.points if point.protected)
+    pinned = {point.name: "for a test" for point in vector.points if point.protected}
 
     plan = plan_consolidation(
         volume.holdings(), Policy.from_options(vector.policy), vector.now, no_parent, pinned
     )
 
-    made_again = [export.to.name for export in plan.exports]
+    made_again = [remake.to.snapshot for remake in plan.remakes]
     kept = sorted(vector.keep)
     assert sorted(verdict.name for verdict in plan.verdicts if verdict.keep) == kept
     assert kept[0] == vector.full
     assert sorted(made_again) == sorted(vector.reexport or ())
-    assert {export.to.name: export.kind for export in plan.exports}.get(kept[0], "full") == "full"
+    assert {remake.to.snapshot: remake.kind for remake in plan.remakes}.get(kept[0], "full") == "full"
 
 
 def test_enough_examples_speak_of_the_chain() -> None:

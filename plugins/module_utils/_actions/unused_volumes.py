@@ -1,0 +1,145 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Volumes of the backup set that no workload uses any more: reported, and removed only where each is named."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import ours
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidate_steps import Means
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof, save_proof
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.scan import Scan
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
+    BackupError,
+    InvalidInput,
+    NotFound,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Identity, ImageSpec, Snapshot
+
+
+@dataclasses.dataclass
+class Unused:
+    """A volume of the set that is not among those of the run; ``removed``: it was, or would be in check mode."""
+
+    directory: VolumeDirectory
+    key: str
+    archives: int
+    stored_bytes: int
+    removed: bool = False
+    note: str | None = None
+
+    def to_dict(self) -> dict[str, t.Any]:
+        """The volume as a result shows it."""
+        volume = self.directory.description["volume"]
+        return {
+            "directory": self.key,
+            "namespace": volume["namespace"],
+            "claim": volume["claim"],
+            "image": str(_spec(self.directory)),
+            "archives": self.archives,
+            "stored_bytes": self.stored_bytes,
+            "removed": self.removed,
+            "note": self.note,
+        }
+
+
+def find_unused(backup_set: BackupSet, scan: Scan, used: t.Container[Identity]) -> list[Unused]:
+    """List the volumes of the set whose identity is not among those *used*. Raises ArchiveError."""
+    found = []
+    for directory in scan.volumes:
+        if directory.identity not in used:
+            archives = directory.archives(backup_set.prefix).archives
+            stored = sum(archive.stored_bytes for archive in archives)
+            found.append(Unused(directory, backup_set.key(directory), len(archives), stored))
+    return found
+
+
+def check_removable(unused: t.Iterable[Unused], wanted: t.Sequence[str], complete: bool) -> None:
+    """Raise InvalidInput, before anything is touched, where one of the *wanted* must not be removed."""
+    if not wanted:
+        return
+    if not complete:
+        raise InvalidInput(
+            "remove_unused_volumes is refused: not every workload was resolved to its volumes, or that was not said "
+            "(resolution_complete), so that a volume may only seem unused. Nothing was touched. Solve what "
+            "k8s_rbd_resolve reports under problems first."
+        )
+    by_key = {item.key: item for item in unused}
+    unknown = [key for key in wanted if key not in by_key]
+    if unknown:
+        raise InvalidInput(
+            f"remove_unused_volumes names {', '.join(unknown)}, which is not a directory of an unused volume of this "
+            f"backup set. Nothing was touched. Unused are: {', '.join(by_key) or 'none'}."
+        )
+    for key in wanted:
+        pins = load_proof(by_key[key].directory.path).pins
+        if pins:
+            raise InvalidInput(
+                f"remove_unused_volumes names {key}, which holds protected restore points "
+                f"({', '.join(f'{name}: {pin.reason}' for name, pin in sorted(pins.items()))}). Nothing was touched. "
+                "Take the protection off first (rbd_protect, state: absent)."
+            )
+
+
+def remove_unused(item: Unused, means: Means) -> None:
+    """Remove the archives of an unused volume, its snapshots of ours where its image is found, and what describes it.
+
+    Raises BackupError; the next run with the same request finishes the work.
+    """
+    directory, ceph, prefix = item.directory, means.ceph, means.options["prefix"]
+    spec = _spec(directory)
+    with VolumeLock(directory.path):
+        directory.clean_temporaries()
+        snapshots = _snapshots(item, spec, means)
+        inventory = directory.archives(prefix)
+        if inventory.problems or inventory.unpublished:
+            raise BackupError(
+                f"{directory} was not removed: it holds archives whose manifests are missing or damaged, and nobody "
+                "knows what they are. Move the directory out of the backup set by hand."
+            )
+        directory.check_removal()
+        proof = load_proof(directory.path)
+        for snapshot in snapshots:
+            proof.retire(snapshot.name, snapshot.id, means.now)
+        save_proof(directory.path, proof)
+        item.removed = True
+        for archive in inventory.archives:
+            directory.remove_archive(archive)
+        for snapshot in snapshots:
+            refusal = means.pace.refusal()
+            if refusal:
+                item.note = f"some of its snapshots are left to the next run: {refusal}"
+                return
+            directory.check_removal()
+            ceph.remove_snapshot(spec, snapshot.id)
+        directory.remove_description()
+
+
+def _snapshots(item: Unused, spec: ImageSpec, means: Means) -> list[Snapshot]:
+    try:
+        if means.ceph.identity(spec) != item.directory.identity:
+            raise NotFound("another image")
+    except NotFound:
+        item.note = (
+            f"its image is not found as {spec} (renamed, in the trash, or removed): no snapshot was removed"
+        )
+        return []
+    snapshots = ours(means.ceph.snapshots(spec), means.options["prefix"])
+    stay = [s.name for s in snapshots if s.protected or means.ceph.has_clones(spec, s)]
+    if stay:
+        raise BackupError(
+            f"{item.directory} was not removed: {', '.join(stay)} of image {spec} is protected in Ceph or has clones. "
+            "Nothing of it was changed."
+        )
+    return list(snapshots)
+
+
+def _spec(directory: VolumeDirectory) -> ImageSpec:
+    volume = directory.description["volume"]
+    return ImageSpec(volume["pool"], volume["rados_namespace"], volume["image"])

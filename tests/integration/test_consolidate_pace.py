@@ -1,0 +1,138 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""gfs_consolidate hurts neither production nor the disk, and removes what nobody uses only on request."""
+
+from __future__ import annotations
+
+import types
+import typing as t
+
+import pytest
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import room
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
+from ansible_collections.rbd_backup.gfs.tests.integration import history
+from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
+from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
+from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
+
+RETENTION = {"daily": 1, "weekly": 0, "monthly": 0}
+
+
+@pytest.fixture
+def spec(modules: Modules, images: Images) -> ImageSpec:
+    """An image with four days of history, all backed up."""
+    image = images.create(history.SIZE)
+    history.live(images, modules, image, range(4), backup=False)
+    assert len(modules.backup([image])["archives"]) == 4
+    return image
+
+
+def run(modules: Modules, *specs: ImageSpec, **options: t.Any) -> dict[str, t.Any]:
+    return modules.consolidate(specs, **{"retention": RETENTION, "time": day(4), **options})
+
+
+def test_what_waits_for_its_removal_is_retired_and_a_backup_in_between_exports_nothing_of_it(
+    modules: Modules, images: Images, spec: ImageSpec
+) -> None:
+    for left in ([name(1), name(2)], [name(2)], []):
+        result = run(modules, spec, max_snapshot_removals=1)
+        assert result["changed"]
+        assert [item["snapshots"] for item in result["waiting"]] == ([left] if left else [])
+        assert history.snapshots(images, spec) == [*left, name(3)]
+        assert history.archives(modules) == [f"{name(3)}.full.zst"]
+        assert not modules.backup([spec])["changed"]
+        history.all_equal(images, modules, spec, [name(3)])
+    assert not run(modules, spec, max_snapshot_removals=1)["changed"]
+
+
+def test_the_cluster_says_how_busy_it_is_to_the_backup_user(any_rbd: RbdClient) -> None:
+    assert any_rbd.trimming_pgs() >= 0
+
+
+def test_where_nobody_knows_how_busy_the_cluster_is_snapshots_wait(
+    modules: Modules, images: Images, spec: ImageSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The monitor of the lab always answers."""
+
+    def silent(_rbd: RbdClient) -> int:
+        raise CephError("no answer")
+
+    monkeypatch.setattr(RbdClient, "trimming_pgs", silent)
+    result = run(modules, spec)
+    assert "no answer" in result["waiting"][0]["because"]
+    assert len(history.snapshots(images, spec)) == 4
+    monkeypatch.undo()
+    assert run(modules, spec)["changed"]
+    assert history.snapshots(images, spec) == [name(3)]
+
+
+def test_a_volume_for_which_there_is_no_room_is_left_out_with_its_shortfall_and_others_go_on(
+    modules: Modules, images: Images, spec: ImageSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file system of the lab has room for everything."""
+    small = images.create(history.SIZE)
+    for number in range(4):
+        modules.snapshot([small], time=day(number))
+    modules.backup([spec, small])
+    needed = [plan["extra_bytes"] for plan in run(modules, spec, small, check_mode=True)["plans"]]
+    assert needed[1] < needed[0]
+    free = types.SimpleNamespace(f_bavail=needed[0] - 1, f_frsize=1)
+    monkeypatch.setattr(room.os, "statvfs", lambda _path: free)
+    before = history.snapshots(images, spec)
+    for check_mode in (True, False):
+        result = run(modules, spec, small, check_mode=check_mode, parallel=1)
+        (failure,) = result["failures"]
+        assert failure["claim"] == "data-0"
+        assert "1 bytes are missing" in failure["message"]
+    assert history.snapshots(images, spec) == before
+    assert history.snapshots(images, small) == [name(3)]
+
+
+def test_volumes_that_no_workload_uses_are_reported_and_go_only_where_they_are_named(
+    modules: Modules, images: Images, spec: ImageSpec
+) -> None:
+    used = images.create(history.SIZE)
+    modules.snapshot([used], time=day(3))
+    modules.backup([used])
+    kept = history.snapshots(images, spec)
+    result = run(modules, used)
+    (unused,) = result["unused_volumes"]
+    assert (unused["image"], unused["archives"], unused["removed"]) == (str(spec), 4, False)
+    wanted = {"remove_unused_volumes": [unused["directory"]]}
+    assert "resolution_complete" in run(modules, used, **wanted)["msg"]
+    assert "not a directory" in run(modules, used, spec, resolution_complete=True, **wanted)["msg"]
+    assert history.snapshots(images, spec) == kept
+    images.rbd(spec, "snap", "create", "--snap", "csi-snap-other")
+    for check_mode in (True, False):
+        result = run(modules, used, check_mode=check_mode, resolution_complete=True, **wanted)
+        assert result["changed"]
+        assert result["unused_volumes"][0]["removed"]
+    assert history.snapshots(images, spec) == ["csi-snap-other"]
+    assert history.archives(modules) == [f"{name(3)}.full.zst"]
+    assert history.snapshots(images, used) == [name(3)]
+    last = run(modules, used)
+    assert not last["changed"]
+    assert not last["unused_volumes"]
+
+
+def test_a_listing_that_cannot_be_trusted_stops_every_removal(
+    modules: Modules, images: Images, spec: ImageSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real rbd does not cut its own answer short; a connection on the way may."""
+    before = history.snapshots(images, spec)
+    monkeypatch.setattr(RbdClient, "_read", cut_short(RbdClient._read))
+    assert "empty where JSON was asked for" in run(modules, spec)["failures"][0]["message"]
+    monkeypatch.undo()
+    assert history.snapshots(images, spec) == before
+    assert len(history.archives(modules)) == 4
+
+
+def cut_short(read: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+    def instead(client: RbdClient, doing: str, answer: bytes, parse: t.Callable[[bytes], t.Any]) -> t.Any:
+        return read(client, doing, b"" if "listing the snapshots" in doing else answer, parse)
+
+    return instead

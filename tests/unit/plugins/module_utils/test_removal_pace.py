@@ -1,0 +1,100 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pace at which snapshots are removed, on a clock that stands still while nobody waits."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.pacing import RemovalPace
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError, InvalidInput
+
+
+class Clock:
+    """Goes on only while somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += seconds
+
+
+def pace(
+    clock: Clock,
+    trimming: t.Callable[[], int] = lambda: 0,
+    limit: int | None = None,
+    per_second: float = 1000.0,
+    busy: int = 10,
+) -> RemovalPace:
+    return RemovalPace(limit, per_second, busy, trimming, clock, clock.wait)
+
+
+def test_so_many_in_a_second() -> None:
+    clock = Clock()
+    it = pace(clock, per_second=4)
+    for _again in range(9):
+        assert it.refusal() is None
+    assert clock.now == pytest.approx(1002.0)
+
+
+def test_so_many_in_a_run() -> None:
+    it = pace(Clock(), limit=2)
+    assert [it.refusal() for _again in range(2)] == [None, None]
+    assert "max_snapshot_removals is 2" in (it.refusal() or "")
+    assert it.refusal() is not None
+
+
+def test_a_busy_cluster_is_awaited_and_asked_now_and_then_only() -> None:
+    clock, answers = Clock(), [11, 10, 0]
+    asked: list[float] = []
+
+    def trimming() -> int:
+        asked.append(clock.now)
+        return answers[len(asked) - 1]
+
+    it = pace(clock, trimming)
+    assert it.refusal() is None
+    assert asked == [1000.0, 1010.0], "11 are too many, 10 are not"
+    clock.now += 9
+    assert it.refusal() is None
+    assert len(asked) == 2
+    clock.now += 1
+    assert it.refusal() is None
+    assert len(asked) == 3
+
+
+def test_a_cluster_that_stays_busy_stops_the_run_for_good() -> None:
+    clock = Clock()
+    it = pace(clock, lambda: 11)
+    assert "11 placement groups" in (it.refusal() or "")
+    assert clock.now == 1300.0
+    assert it.refusal() is not None
+    assert clock.now == 1300.0
+
+
+def test_a_cluster_that_does_not_answer_stops_the_run() -> None:
+    def silent() -> int:
+        raise CephError("no answer")
+
+    assert "no answer" in (pace(Clock(), silent).refusal() or "")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "word"),
+    [
+        ({"limit": 0}, "max_snapshot_removals"),
+        ({"per_second": 0.0}, "snapshot_removals_per_second"),
+        ({"busy": -1}, "max_snaptrim_pgs"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(numbers: dict[str, t.Any], word: str) -> None:
+    with pytest.raises(InvalidInput, match=word):
+        pace(Clock(), **numbers)
