@@ -32,7 +32,8 @@ def change(image: Any, operation: list[Any]) -> None:
         print("open", flush=True)
         signal.pause()
     else:
-        getattr(image, {"discard": "discard", "resize": "resize", "flatten": "flatten"}[kind])(*values)
+        names = {"discard": "discard", "resize": "resize", "flatten": "flatten", "snapshot": "create_snap"}
+        getattr(image, names[kind])(*values)
 
 
 def main() -> None:

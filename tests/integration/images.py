@@ -58,7 +58,7 @@ class Images:
     def change(self, spec: ImageSpec, *operations: t.Sequence[t.Any]) -> None:
         """Do *operations* to the image in one session: ``("write", offset, length, seed)`` (random bytes),
         ``("zeros", offset, length)``, ``("write_zeroes", offset, length)``, ``("discard", offset, length)``,
-        ``("resize", size)``, ``("flatten",)``. All in bytes."""
+        ``("resize", size)``, ``("flatten",)``, ``("snapshot", name)``. All in bytes."""
         command = ["/usr/bin/python3", str(_CHANGE)]
         done = subprocess.run(command, input=self._job(spec, operations), check=False, capture_output=True)
         assert done.returncode == 0, done.stderr.decode()

@@ -75,6 +75,10 @@ class Modules:
         single = result["volumes"][0] if len(result.get("volumes", ())) == 1 else {}
         return {**result, **single}
 
+    def protect(self, claim: str = "data-0", **options: t.Any) -> dict[str, t.Any]:
+        """Run rbd_protect."""
+        return self.run("rbd_protect", namespace="shop", claim=claim, **{**self._set, **options})
+
     def run(
         self, module: str, /, check_mode: bool = False, diff: bool = False, **options: t.Any
     ) -> dict[str, t.Any]:

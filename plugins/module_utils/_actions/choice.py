@@ -72,6 +72,14 @@ def choose_directories(backup_set: BackupSet, options: t.Mapping[str, t.Any]) ->
     return chosen
 
 
+def find_directory(
+    backup_set: BackupSet, namespace: str, claim: str, image_id: str | None
+) -> VolumeDirectory:
+    """Find the only volume of a claim in the set. Raises InvalidInput where there is none or more than one."""
+    where = {"namespace": namespace, "claim": claim, "workload": None, "directory": None}
+    return choose_directories(backup_set, {**where, "image_id": [image_id] if image_id else None})[0]
+
+
 def choose_point(directory: VolumeDirectory, prefix: str, wanted: str) -> Choice:
     """Choose the restore point that *wanted* means: ``latest``, a name or a time.
 

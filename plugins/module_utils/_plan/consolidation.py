@@ -133,20 +133,24 @@ def plan_consolidation(
     """
     points = _Points(holdings)
     candidates = points.restore_points(pinned or {})
-    decision = decide(candidates, policy, now)
     facts: dict[str, t.Any] = {
         "retired": tuple(s.name for s in holdings.snapshots if s.id in holdings.retired),
         "without_snapshot": tuple(
             p.name for p in candidates if p.condition == "good" and p.name not in points.snapshots
         ),
     }
+    unwanted = _unwanted(candidates, facts["without_snapshot"]) if wishes.remove_without_snapshot else []
+    decision = decide([point for point in candidates if point not in unwanted], policy, now)
     if decision.blocked:
         return ConsolidationPlan(
             decision.verdicts, chain=holdings.archives, blocked=decision.blocked, **facts
         )
-    verdicts = decision.verdicts
-    if wishes.remove_without_snapshot:
-        verdicts = _without(verdicts, candidates, facts["without_snapshot"])
+    verdicts = tuple(
+        sorted(
+            (*decision.verdicts, *(Verdict(p.name, p.time, False, (_GONE,)) for p in unwanted)),
+            key=lambda verdict: (verdict.time, verdict.name),
+        )
+    )
     kept = {verdict.name for verdict in verdicts if verdict.keep}
     removed = {verdict.name for verdict in verdicts} - kept
     lost = {point.name for point in candidates if point.condition == "bad"} & kept
@@ -162,7 +166,8 @@ def plan_consolidation(
         verdicts=verdicts,
         remakes=remakes,
         chain=chain,
-        remove_archives=tuple(archive for archive in holdings.archives if archive not in chain),
+        # newest first: a removal that stops half-way leaves none that stands on nothing
+        remove_archives=tuple(archive for archive in reversed(holdings.archives) if archive not in chain),
         remove_snapshots=tuple(
             snapshot
             for snapshot in holdings.snapshots
@@ -174,19 +179,11 @@ def plan_consolidation(
     )
 
 
-def _without(
-    verdicts: tuple[Verdict, ...], candidates: t.Sequence[RestorePoint], names: t.Container[str]
-) -> tuple[Verdict, ...]:
-    """The *verdicts* with the restore points *names* removed; protected ones and the newest good one stay."""
+def _unwanted(candidates: t.Sequence[RestorePoint], names: t.Container[str]) -> list[RestorePoint]:
+    """Those of *names* that may go on request: not protected ones, nor the newest good one."""
     good = [point for point in candidates if point.condition == "good"]
-    stay = {point.name for point in candidates if point.protected}
-    stay |= {max(good, key=lambda point: point.time).name} if good else set()
-    return tuple(
-        dataclasses.replace(verdict, keep=False, reasons=(_GONE,))
-        if verdict.keep and verdict.name in names and verdict.name not in stay
-        else verdict
-        for verdict in verdicts
-    )
+    newest = max(good, key=lambda point: point.time, default=None)
+    return [p for p in candidates if p.name in names and not p.protected and p != newest]
 
 
 def repairs(holdings: Holdings, chain: t.Iterable[Archive]) -> dict[str, Export]:
@@ -209,7 +206,9 @@ class _Points:
     def __init__(self, holdings: Holdings) -> None:
         self._prefix = holdings.prefix
         self._lost = "unknown" if holdings.doubtful else "bad"
-        self._whole = whole_states(holdings.image_id, holdings.archives)
+        # what stands on a snapshot in Ceph is not lost with an archive: the next backup makes that one again
+        there = [state_of(snapshot) for snapshot in holdings.active]
+        self._whole = whole_states(holdings.image_id, holdings.archives, there)
         self.snapshots = {snapshot.name: snapshot for snapshot in holdings.active}
         self.states: dict[str, State] = {}
         for archive in holdings.archives:

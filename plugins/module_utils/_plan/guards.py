@@ -95,13 +95,14 @@ def _chain(plan: ConsolidationPlan) -> str | None:
     steps += [(remake.base, remake.to) for remake in plan.remakes]
     whole = {state.snapshot for state in reached(steps)}
     cut_off = [v.name for v in plan.verdicts if v.keep and v.name not in whole and v.name not in plan.lost]
-    if whole and not cut_off:
-        return None
-    what = f"{', '.join(cut_off)} could not be restored any more" if cut_off else "no full would remain"
-    return (
-        f"Nothing is removed: after that {what}. This is a defect of rbd_backup.gfs, please report it with the plan "
-        "(--check --diff); there is no way around it."
-    )
+    if cut_off:
+        return (
+            f"Nothing is removed: after that {', '.join(cut_off)} could not be restored any more. This is a defect of "
+            "rbd_backup.gfs, please report it with the plan (--check --diff); there is no way around it."
+        )
+    if not whole:
+        return "Nothing is removed: no full archive of the volume would remain. Run the backup first."
+    return None
 
 
 def _look_at(options: str) -> str:

@@ -99,19 +99,21 @@ class Remaking:
         """
         snapshot = self._snapshots.get(to)
         diff = self._path(before, to) if before else ()
-        inputs = diff or self._path(None, to)
+        export = self._export(snapshot, before) if snapshot else None
+        # a full never takes the place of a diff that can be exported
+        inputs = diff or (() if export and export.base else self._path(None, to))
         base_is_gone = before is not None and before not in self._snapshots
         if inputs and (self._method != REEXPORT or snapshot is None or (base_is_gone and diff)):
-            return self._merge(to, before, bool(diff), inputs, snapshot)
-        if snapshot is None:
+            return self._merge(to, before if diff else None, before, inputs, export)
+        if export is None:
             raise CannotConsolidate(
                 f"The archive of restore point {to.snapshot} stands on one that retention removes, its snapshot is "
-                "gone from Ceph, and the archives on disk do not lead to it without one whose manifest was rebuilt, so "
-                "that it can neither be exported again nor merged. Nothing of this volume was changed: it keeps all "
-                "its restore points.",
+                "gone from Ceph, and the archives on disk do not lead to it: one is missing or damaged, or its "
+                "manifest was rebuilt. So it can neither be exported again nor merged. Nothing of this volume was "
+                "changed: it keeps all its restore points. Run the backup first: it makes archives again whose "
+                "snapshots are in Ceph.",
                 snapshot=to.snapshot,
             )
-        export = self._export(snapshot, before)
         base = state_of(export.base) if export.base else None
         return Remake(
             to, base, REEXPORT, export.reason, export, (), *self._estimate(self._path(base, to), to)
@@ -120,24 +122,24 @@ class Remaking:
     def _merge(
         self,
         to: State,
+        base: State | None,
         before: State | None,
-        diff: bool,
         inputs: tuple[Archive, ...],
-        snapshot: Snapshot | None,
+        export: Export | None,
     ) -> Remake:
-        if snapshot is None:
+        if export is None:
             why = "its snapshot is gone from Ceph"
         elif self._method == REEXPORT:
             why = "the snapshot of its base is gone from Ceph"
         else:
             why = "as asked for"
-        standing = f"diff: {_NOW_ITS_BASE}" if diff else f"full: {_ONLY_A_FULL if before else _NO_BASE}"
+        standing = f"diff: {_NOW_ITS_BASE}" if base else f"full: {_ONLY_A_FULL if before else _NO_BASE}"
         return Remake(
             to,
-            before if diff else None,
+            base,
             MERGE,
             f"{standing}; merged from archives on disk, {why}",
-            self._export(snapshot, before) if snapshot and self._method != MERGE else None,
+            None if self._method == MERGE else export,
             inputs,
             *self._estimate(inputs, to),
         )

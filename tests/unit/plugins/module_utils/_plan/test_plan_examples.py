@@ -249,6 +249,18 @@ def test_what_was_never_archived_is_exported_whatever_the_method() -> None:
     assert (remake.method, remake.kind) == ("reexport", "diff")
 
 
+def test_what_stands_on_a_missing_archive_whose_snapshot_is_in_ceph_is_not_lost() -> None:
+    volume = backed_up(4)
+    del volume.snapshots[3]
+    del volume.archives[2]  # the next backup makes it again
+    with pytest.raises(CannotConsolidate, match="Run the backup first"):
+        plan_consolidation(volume.holdings(), ONE_DAILY, START + 4 * DAY, no_parent)
+    for export in plan_backup(volume.holdings(), no_parent).exports:
+        volume.export(export)
+    plan = plan_consolidation(volume.holdings(), ONE_DAILY, START + 4 * DAY, no_parent)
+    assert [(remake.method, remake.to.snapshot_id) for remake in plan.remakes] == [("merge", 4)]
+
+
 def test_the_plan_says_what_it_reads_and_how_much_room_it_takes() -> None:
     volume = backed_up(3)
     volume.archives = [dataclasses.replace(a, stream_bytes=100, stored_bytes=10) for a in volume.archives]
@@ -437,8 +449,8 @@ class TestGuards:
 
     def test_a_newest_point_that_cannot_be_restored_is_refused(self) -> None:
         volume = backed_up(4)
-        volume.snapshots = volume.snapshots[:3]
-        del volume.archives[2]  # what the newest one stands on; its own snapshot is gone
+        volume.snapshots = volume.snapshots[:2]
+        del volume.archives[2]  # what the newest one stands on; both snapshots are gone
         plan = plan_consolidation(volume.holdings(), ONE_DAILY, self.NOW, no_parent)
         assert plan.remove_archives
         assert "cannot be restored" in (self.said(plan, None) or "")
@@ -449,7 +461,7 @@ class TestGuards:
         accepted = {"policy_change": True, "minimum_kept_share": 0, "lost_newest": True}
         assert "could not be restored any more" in (self.said(broken, None, **accepted) or "")
         nothing = dataclasses.replace(broken, verdicts=())
-        assert "no full would remain" in (self.said(nothing, None, **accepted) or "")
+        assert "no full archive" in (self.said(nothing, None, **accepted) or "")
 
 
 def test_the_state_of_a_rebuilt_archive_is_no_ground_for_a_diff() -> None:

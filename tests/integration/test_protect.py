@@ -1,0 +1,50 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""rbd_protect: what a user protects stays, and says why, until the protection is taken off."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.tests.integration import history
+from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
+from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
+from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
+
+
+def test_a_protected_restore_point_stays_with_its_reason_until_it_is_unprotected(
+    modules: Modules, images: Images
+) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, range(4), backup=False)
+    modules.backup([spec])
+    point: dict[str, t.Any] = {"restore_point": name(1), "reason": "before the migration"}
+    before = history.files(modules)
+    assert modules.protect(**point, check_mode=True)["changed"]
+    assert history.files(modules) == before
+    assert modules.protect(**point)["changed"]
+    assert not modules.protect(**point)["changed"]
+    assert not modules.protect(**point, check_mode=True)["changed"]
+    assert modules.protect(**{**point, "reason": "for the auditors"})["changed"]
+
+    retention = {"retention": {"daily": 1, "weekly": 0, "monthly": 0}, "time": day(4)}
+    result = modules.consolidate([spec], **retention)
+    assert "protected: for the auditors" in "\n".join(result["table"])
+    assert history.snapshots(images, spec) == [name(1), name(3)]
+    history.all_equal(images, modules, spec, [name(1), name(3)])
+
+    for check_mode in (True, False):
+        assert modules.protect(restore_point=name(1), state="absent", check_mode=check_mode)["changed"]
+    assert not modules.protect(restore_point=name(1), state="absent")["changed"]
+    assert modules.consolidate([spec], **retention, minimum_kept_share=50)["changed"]
+    assert history.snapshots(images, spec) == [name(3)]
+
+
+def test_what_cannot_be_protected_is_refused(modules: Modules, images: Images) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, range(1))
+    assert "reason" in modules.protect(restore_point="latest")["msg"]
+    assert "reason" in modules.protect(restore_point="latest", reason=" ")["msg"]
+    assert "no restore point" in modules.protect(restore_point=name(5), reason="r")["msg"]
+    assert "no volume of claim" in modules.protect("other", restore_point="latest", reason="r")["msg"]

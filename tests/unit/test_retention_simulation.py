@@ -1,0 +1,17 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two years in docs/retention.md are what the code makes of them today."""
+
+from __future__ import annotations
+
+import pathlib
+import runpy
+
+TOOL = pathlib.Path(__file__).resolve().parents[1] / "tools" / "retention_simulation.py"
+
+
+def test_the_documentation_shows_what_the_simulation_prints() -> None:
+    tool = runpy.run_path(str(TOOL))
+    documented = tool["DOCUMENT"].read_text(encoding="utf-8").split(tool["BEGIN"])[1].split(tool["END"])[0]
+    assert documented == tool["simulation"](), "run tests/tools/retention_simulation.py --write"
