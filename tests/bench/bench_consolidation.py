@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A typical Monday: the archives that are made again, by re-export, by merging, and by ``rbd merge-diff``.
 
-It is the Monday on which the oldest month goes and the next in line becomes the full, the dearest of the month.
+It is a Monday on which the oldest goes and the next in line becomes the full, as once a month: the dearest.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ansible_collections.rbd_backup.gfs.tests.bench.lab import MIB, Bench, files
 from ansible_collections.rbd_backup.gfs.tests.bench.timing import Line, in_turns
 
 _SIZE = 256 * MIB
-_POLICY = Policy(timezone="UTC", daily=7, weekly=2, monthly=0)
+_POLICY = Policy(timezone="UTC", daily=7, weekly=3, monthly=0)
 _FIRST = dt.datetime(2026, 11, 1, 17, tzinfo=dt.timezone.utc)  # a Sunday
 _DAYS = 22
 _OPTIONS = {"compression": "zstd", "compression_level": None, "prefix": "gfs"}
@@ -130,10 +130,9 @@ class _Monday:
             _run(f'zstdcat "$1" > "{merged}"', directory.path_of(remake.inputs[0]))
             for number, archive in enumerate(remake.inputs[1:], 1):
                 following = work / str(number)
-                _run(
-                    f'zstdcat "$1" | rbd merge-diff --no-progress "{merged}" - "{following}"',
-                    directory.path_of(archive),
-                )
+                plain = work / "plain"
+                _run(f'zstdcat "$1" > "{plain}"', directory.path_of(archive))  # only the first may be a pipe
+                _run(f'rbd merge-diff --no-progress "$1" "{plain}" "{following}"', str(merged))
                 merged.unlink()
                 merged = following
             _run(f'zstd -q -T1 "$1" -o "{work / "result"}" && sync "{work / "result"}"', str(merged))
