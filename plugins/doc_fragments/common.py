@@ -25,6 +25,23 @@ options:
     default: 2
 """
 
+    CHOSEN_VOLUMES = r"""
+options:
+  volumes:
+    description:
+      - The volumes to work on, as M(rbd_backup.gfs.k8s_rbd_resolve) returns them. All volumes of the backup set, also
+        those that no workload uses any more, if not given.
+      - Each entry needs C(namespace), C(claim), C(pool) and C(image). A volume is found by its identity (C(fsid),
+        C(pool_id) and C(image_id)), which Ceph is asked for where an entry lacks it; by the name of its image where
+        Ceph cannot be asked.
+    type: list
+    elements: dict
+  parallel:
+    description: How many volumes are worked on at the same time.
+    type: int
+    default: 2
+"""
+
     ARCHIVE = r"""
 options:
   root:

@@ -26,6 +26,12 @@ COMPRESSION_SPEC: dict[str, t.Any] = {
     "compression_threads": {"type": "int", "default": 0},
 }
 
+# For a module that takes the whole backup set where no volumes are given.
+CHOSEN_VOLUMES_SPEC: dict[str, t.Any] = {
+    "volumes": {"type": "list", "elements": "dict"},
+    "parallel": VOLUMES_SPEC["parallel"],
+}
+
 PREFIX_SPEC: dict[str, t.Any] = {"prefix": {"type": "str", "default": "gfs"}}
 
 # For a module that can do without Ceph: where nothing is said of it, there is none.

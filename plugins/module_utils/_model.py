@@ -89,6 +89,15 @@ class ListedImage:
 
 
 @dataclasses.dataclass(frozen=True)
+class Listed:
+    """An image as a listing of many names it: its name (in the trash the former one), id, names of its snapshots."""
+
+    name: str
+    id: str
+    snapshots: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class State:
     """The content of an image at one snapshot. ``snapshot_id`` is None where a rebuilt manifest lost it."""
 

@@ -90,6 +90,10 @@ class Images:
         namespace = ("--namespace", spec.rados_namespace) if spec.rados_namespace else ()
         return self._run(*words, "--pool", spec.pool, *namespace, "--image", spec.image)
 
+    def out_of_the_trash(self, pool: str, image_id: str) -> None:
+        """Take an image out of the trash again."""
+        self._run("trash", "restore", "--pool", pool, "--image-id", image_id)
+
     def listed(self, pool: str) -> list[str]:
         """Return the names of all images of a pool's default RADOS namespace."""
         return self._run("ls", pool).split()

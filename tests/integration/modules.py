@@ -39,6 +39,7 @@ class Modules:
 
     def __init__(self, ceph: dict[str, t.Any], root: pathlib.Path, kubeconfig: str) -> None:
         self.root = root
+        self.ceph = ceph
         self._access = {"ceph": ceph, "kubeconfig": kubeconfig}
         self._set = {"root": str(root), "cluster": "lab"}
 
@@ -78,6 +79,10 @@ class Modules:
     def protect(self, claim: str = "data-0", **options: t.Any) -> dict[str, t.Any]:
         """Run rbd_protect."""
         return self.run("rbd_protect", namespace="shop", claim=claim, **{**self._set, **options})
+
+    def info(self, **options: t.Any) -> dict[str, t.Any]:
+        """Run rbd_backup_info without Ceph unless told otherwise."""
+        return self.run("rbd_backup_info", **{"ceph": None, **self._set, **options})
 
     def run(
         self, module: str, /, check_mode: bool = False, diff: bool = False, **options: t.Any

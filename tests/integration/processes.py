@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
+import signal
 import time
 import typing as t
 
@@ -35,3 +37,23 @@ def eventually(condition: t.Callable[[], object], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come to be"
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def another_process(start: t.Callable[[], object]) -> t.Iterator[None]:
+    """Let another process do *start* and stay as it then is."""
+    ready, done = os.pipe()
+    child = os.fork()
+    if child == 0:
+        start()
+        os.write(done, b".")
+        while True:
+            signal.pause()
+    try:
+        assert os.read(ready, 1) == b"."
+        yield
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(ready)
+        os.close(done)

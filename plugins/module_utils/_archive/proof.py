@@ -49,6 +49,14 @@ class Replayed:
 
 
 @dataclasses.dataclass(frozen=True)
+class Compared:
+    """At ``at`` (UTC) the chain to a restore point gave the image digest of the live snapshot of this id."""
+
+    snapshot_id: int
+    at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
 class Retired:
     """A snapshot whose archive retention has removed, still waiting to be deleted in Ceph since ``since`` (UTC)."""
 
@@ -68,10 +76,11 @@ class Pin:
 
 @dataclasses.dataclass
 class Proof:
-    """The content of proof.json. ``hashed`` is by archive file, ``replayed`` and ``pins`` by snapshot name."""
+    """The content of proof.json. ``hashed`` is by archive file, the others but ``retired`` by snapshot name."""
 
     hashed: dict[str, Hashed] = dataclasses.field(default_factory=dict)
     replayed: dict[str, Replayed] = dataclasses.field(default_factory=dict)
+    compared: dict[str, Compared] = dataclasses.field(default_factory=dict)
     retired: dict[int, Retired] = dataclasses.field(default_factory=dict)
     pins: dict[str, Pin] = dataclasses.field(default_factory=dict)
 
@@ -93,6 +102,20 @@ class Proof:
         entry = self.replayed.get(state.snapshot)
         return entry.image_digest if entry and entry.snapshot_id == state.snapshot_id else None
 
+    def replayed_at(self, state: State) -> dt.datetime | None:
+        """When a chain to *state* was last read through; None: never."""
+        entry = self.replayed.get(state.snapshot)
+        return entry.at if entry and entry.snapshot_id == state.snapshot_id else None
+
+    def record_compared(self, snapshot: str, snapshot_id: int, at: dt.datetime) -> None:
+        """Note that the chain to a restore point gave what the live snapshot holds."""
+        self.compared[snapshot] = Compared(snapshot_id, at)
+
+    def compared_at(self, state: State) -> dt.datetime | None:
+        """When *state* was last found equal to its live snapshot; None: never."""
+        entry = self.compared.get(state.snapshot)
+        return entry.at if entry and state.snapshot_id in (None, entry.snapshot_id) else None
+
     def retire(self, snapshot: str, snapshot_id: int, since: dt.datetime) -> None:
         """Note that a snapshot waits to be deleted in Ceph; one that waits already keeps its date."""
         self.retired.setdefault(snapshot_id, Retired(snapshot, snapshot_id, since))
@@ -108,6 +131,7 @@ class Proof:
         files, snapshots = {archive.file for archive in present}, {archive.to.snapshot for archive in present}
         self.hashed = {file: entry for file, entry in self.hashed.items() if file in files}
         self.replayed = {name: entry for name, entry in self.replayed.items() if name in snapshots}
+        self.compared = {name: entry for name, entry in self.compared.items() if name in snapshots}
 
     def to_json(self) -> dict[str, t.Any]:
         """The content of the file."""
@@ -120,6 +144,10 @@ class Proof:
             "image_digests": {
                 name: {"id": entry.snapshot_id, "digest": entry.image_digest, "at": format_utc(entry.at)}
                 for name, entry in sorted(self.replayed.items())
+            },
+            "compared": {
+                name: {"id": entry.snapshot_id, "at": format_utc(entry.at)}
+                for name, entry in sorted(self.compared.items())
             },
             "retired": [
                 {"snapshot": entry.snapshot, "id": number, "since": format_utc(entry.since)}
@@ -137,6 +165,7 @@ class Proof:
         fields = Fields(content, path)
         fields.check_format(FORMAT)
         hashed, replayed = fields.part("hashed"), fields.part("image_digests")
+        compared = fields.part("compared") if "compared" in fields else Fields({}, path)
         entries = {file: hashed.part(file) for file in hashed}
         digests = {name: replayed.part(name) for name in replayed}
         retired = [
@@ -154,6 +183,10 @@ class Proof:
             replayed={
                 name: Replayed(item.number_or_none("id"), item.sha256("digest"), item.time("at"))
                 for name, item in digests.items()
+            },
+            compared={
+                name: Compared(compared.part(name).number("id"), compared.part(name).time("at"))
+                for name in compared
             },
             retired={entry.snapshot_id: entry for entry in retired},
             pins={pin.snapshot: pin for pin in pins},

@@ -81,6 +81,12 @@ def image_names(answer: bytes) -> frozenset[str]:
     return frozenset(_texts(load(answer)))
 
 
+def trash(answer: bytes) -> dict[str, str]:
+    """Read ``rbd trash ls``: the former names of the images in the trash by id. Raises CephError."""
+    entries = [_object(entry) for entry in _list(load(answer))]
+    return {_text(entry, "id"): _text(entry, "name") for entry in entries}
+
+
 def has_children(answer: bytes) -> bool:
     """Read ``rbd children``. Raises CephError."""
     return bool(_list(load(answer)))

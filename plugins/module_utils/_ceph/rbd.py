@@ -29,6 +29,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
     Identity,
     ImageInfo,
     ImageSpec,
+    Listed,
     ListedImage,
     Snapshot,
 )
@@ -163,6 +164,24 @@ class RbdClient:
         doing = f"listing the names of the images of {_place(pool, rados_namespace)}"
         command = (*self._in(pool, rados_namespace, "ls"), "--format", "json")
         return self._ask(doing, command, answers.image_names)
+
+    def trash(self, pool: str, rados_namespace: str) -> tuple[Listed, ...]:
+        """Return the images in the trash of a pool's RADOS namespace with the snapshots that pin them there."""
+        doing = f"listing the trash of {_place(pool, rados_namespace)}"
+        command = (*self._in(pool, rados_namespace, "trash", "ls"), "--all", "--format", "json")
+        found = []
+        for number, name in self._ask(doing, command, answers.trash).items():
+            listing = self._in(pool, rados_namespace, "snap", "ls", "--all", "--image-id", number)
+            try:
+                snapshots = self._ask(
+                    f"listing the snapshots of image id {number}",
+                    (*listing, "--format", "json"),
+                    answers.snapshots,
+                )
+            except NotFound:
+                continue  # it left the trash meanwhile
+            found.append(Listed(name, number, tuple(snapshot.name for snapshot in snapshots)))
+        return tuple(found)
 
     def has_clones(self, spec: ImageSpec, snapshot: Snapshot) -> bool:
         """Return whether images were cloned from the snapshot, also such as are in the trash."""

@@ -69,6 +69,7 @@ READERS: dict[str, tuple[t.Callable[[bytes], object], bytes]] = {
     "snapshots": (answers.snapshots, SNAPSHOTS),
     "listed_images": (answers.listed_images, LISTED),
     "image_names": (answers.image_names, b'["a","b"]'),
+    "trash": (answers.trash, b'[{"id":"16feaf3ad4831","name":"csi-vol-1"}]'),
     "fsid": (answers.fsid, b'\n{"fsid":"06aece64-06a2-4b9f-9aa7-88573803f017"}'),
     "pool_ids": (answers.pool_ids, POOLS),
     "trimming_pgs": (answers.trimming_pgs, TRIMMING),
@@ -176,6 +177,10 @@ def test_a_snapshot_that_is_listed_twice_spoils_the_whole_list(again: dict[str, 
     good = {"id": 1, "name": "s", "size": 0, "protected": "false", "namespace": {"type": "user"}}
     with pytest.raises(CephError, match="twice"):
         answers.snapshots(json.dumps([good, {**good, **again}]).encode())
+
+
+def test_images_in_the_trash() -> None:
+    assert answers.trash(READERS["trash"][1]) == {"16feaf3ad4831": "csi-vol-1"}
 
 
 def test_the_cluster_and_its_pools() -> None:

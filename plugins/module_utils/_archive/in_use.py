@@ -1,0 +1,35 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether somebody writes in a volume's directory, asked without locking it and without writing."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import os_errors
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import LOCK_FILE
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import UNREADABLE
+
+_FLOCK = "hhqqi"  # struct flock of Linux: type, whence, start, length, pid
+
+
+def is_in_use(directory: str) -> bool:
+    """Whether another process holds the lock of *directory*. Raises ArchiveError (UNREADABLE).
+
+    Not for a process that holds it itself: closing the file would drop its lock.
+    """
+    path = os.path.join(directory, LOCK_FILE)
+    with os_errors("look at the lock", path, UNREADABLE, "Nothing was changed."):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            question = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+            answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, question)
+        finally:
+            os.close(descriptor)
+    return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
