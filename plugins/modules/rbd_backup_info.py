@@ -49,6 +49,7 @@ options:
       - With it and O(volumes), snapshots of this backup set are looked for on images that nobody uses and in the RBD
         trash of every pool that volumes are or were in.
 seealso:
+  - module: rbd_backup.gfs.rbd_backup_verify
   - module: rbd_backup.gfs.k8s_rbd_resolve
 """
 

@@ -84,6 +84,11 @@ class Modules:
         """Run rbd_backup_info without Ceph unless told otherwise."""
         return self.run("rbd_backup_info", **{"ceph": None, **self._set, **options})
 
+    def verify(self, **options: t.Any) -> dict[str, t.Any]:
+        """Run rbd_backup_verify, with Ceph only where the mode needs it."""
+        ceph = self.ceph if options.get("mode") == "deep" else None
+        return self.run("rbd_backup_verify", **{"ceph": ceph, **self._set, **options})
+
     def run(
         self, module: str, /, check_mode: bool = False, diff: bool = False, **options: t.Any
     ) -> dict[str, t.Any]:

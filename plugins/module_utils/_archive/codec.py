@@ -10,6 +10,7 @@ ready-made stream readers of ``zstandard`` end quietly where the data end, so th
 
 from __future__ import annotations
 
+import os
 import shutil
 import typing as t
 import zlib
@@ -143,7 +144,8 @@ class _Stored:
         return ArchiveError(
             f"Archive {self._name} is damaged at byte {self._before + self._used} of the file: {what}.",
             kind=DAMAGED,
-            file=self._name,
+            file=os.path.basename(self._name),
+            byte=self._before + self._used,
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import stat
+import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import names
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import (
@@ -44,6 +45,15 @@ class Inventory:
     unpublished: tuple[str, ...]
     superseded: tuple[str, ...]
     removing: tuple[str, ...]
+
+    def without(self, problems: t.Iterable[Problem]) -> Inventory:
+        """What is left when archives were read and found to have *problems*."""
+        found = {problem.file: problem for problem in problems}
+        return dataclasses.replace(
+            self,
+            archives=tuple(archive for archive in self.archives if archive.file not in found),
+            problems=(*self.problems, *found.values()),
+        )
 
 
 def take_inventory(path: str, identity: Identity, prefix: str) -> Inventory:

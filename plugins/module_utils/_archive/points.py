@@ -30,12 +30,11 @@ class Point:
     chain: tuple[Archive, ...] | None
 
 
-def known_points(inventory: Inventory, prefix: str, without: t.Container[str] = ()) -> tuple[Point, ...]:
-    """Return every restore point that there is or was, in ascending time; no chain leads over the files *without*."""
+def known_points(inventory: Inventory, prefix: str) -> tuple[Point, ...]:
+    """Return every restore point that there is or was, in ascending time."""
     names = (parse_archive_name(prefix, file) for file in _files(inventory))
     times = {name.to: snapshot_time(prefix, name.to) for name in names if name}
-    usable = [archive for archive in inventory.archives if archive.file not in without]
-    found = [Point(to, time, chain(usable, to)) for to, time in times.items() if time is not None]
+    found = [Point(to, time, chain(inventory.archives, to)) for to, time in times.items() if time is not None]
     return tuple(sorted(found, key=lambda point: (point.time, point.snapshot)))
 
 

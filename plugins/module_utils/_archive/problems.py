@@ -33,11 +33,20 @@ REFUSED = "refused"
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One defect that was found. ``file`` is relative to where was looked; ``kind`` is one of this file's words."""
+    """One defect that was found. ``file`` is relative to where was looked; ``kind`` is one of this file's words.
+
+    ``byte`` is where in the file it was noticed (in the stream in it, where that is what is wrong), if that is known.
+    """
 
     file: str
     message: str
     kind: str
+    byte: int | None = None
+
+    @classmethod
+    def of(cls, file: str, error: ArchiveError) -> Problem:
+        """The problem that *error* tells of *file*."""
+        return cls(file, error.message, error.details.get("kind", UNREADABLE), error.details.get("byte"))
 
 
 def unless_missing(read: t.Callable[[], Result]) -> Result | None:

@@ -88,6 +88,10 @@ class Proof:
         """Note that all stored bytes of *archive* were read and found right."""
         self.hashed[archive.file] = Hashed(archive.stored_sha256, at)
 
+    def forget_hashed(self, file: str) -> None:
+        """Drop what was proved of an archive that was found damaged since."""
+        self.hashed.pop(file, None)
+
     def hashed_at(self, archive: Archive) -> dt.datetime | None:
         """When this very archive was last hashed (not another one that had the same name); None: never."""
         entry = self.hashed.get(archive.file)

@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import os
 import types
+import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.codec import decompress
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import open_reading, os_errors
@@ -18,7 +19,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.reader 
     DiffReader,
     check_header,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import Data
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import Data, Header, Record
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError, StreamError
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive
 
@@ -111,28 +112,72 @@ def hash_archive(directory: str, archive: Archive) -> None:
         stored.close()
 
 
+class ArchiveReader:
+    """The records of one published archive, each defect an ArchiveError that names the file; a context manager.
+
+    Its iteration, once, ends only when the archive has proved to be what its manifest records: stored bytes, raw
+    stream, every record, and the states that it leads from and to. *file* is as in :class:`ArchiveStream`.
+    """
+
+    def __init__(self, directory: str, archive: Archive, file: str | None = None) -> None:
+        self._path = os.path.join(directory, archive.file)
+        self._file = archive.file
+        self._stream = ArchiveStream(directory, archive, file)
+        try:
+            self._reader = DiffReader(self._stream)
+            base = archive.base.snapshot if archive.base else None
+            check_header(self._reader.header, base, archive.to.snapshot, archive.to.size)
+        except StreamError as error:
+            self._stream.close()
+            raise self._damaged(error) from error
+        except BaseException:
+            self._stream.close()
+            raise
+
+    @property
+    def header(self) -> Header:
+        """The metadata of the stream."""
+        return self._reader.header
+
+    def __enter__(self) -> ArchiveReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: types.TracebackType | None,
+    ) -> None:
+        self._stream.close()
+
+    def __iter__(self) -> t.Iterator[Record]:
+        try:
+            yield from self._reader
+        except StreamError as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: StreamError) -> ArchiveError:
+        return ArchiveError(
+            f"Archive {self._path} is damaged: {error.message} {_ADVICE}",
+            kind=DAMAGED,
+            file=self._file,
+            byte=error.details.get("offset"),
+        )
+
+
 def verify_archive(directory: str, archive: Archive, file: str | None = None) -> Verified:
     """Read *archive* from disk and prove it: stored bytes, compression, raw stream, every record, and the states.
 
     *file* is where its bytes are when it is not published yet. Raises ArchiveError naming the archive.
     """
-    path = os.path.join(directory, archive.file)
     records = data_bytes = zero_bytes = 0
-    with ArchiveStream(directory, archive, file) as stream:
-        try:
-            reader = DiffReader(stream)
-            base = archive.base.snapshot if archive.base else None
-            check_header(reader.header, base, archive.to.snapshot, archive.to.size)
-            for record in reader:
-                records += 1
-                if isinstance(record, Data):
-                    data_bytes += len(record.data)
-                else:
-                    zero_bytes += record.length
-        except StreamError as error:
-            raise ArchiveError(
-                f"Archive {path} is damaged: {error.message} {_ADVICE}", kind=DAMAGED, file=archive.file
-            ) from error
+    with ArchiveReader(directory, archive, file) as reader:
+        for record in reader:
+            records += 1
+            if isinstance(record, Data):
+                data_bytes += len(record.data)
+            else:
+                zero_bytes += record.length
     return Verified(records, data_bytes, zero_bytes, archive.stream_bytes, archive.stored_bytes)
 
 

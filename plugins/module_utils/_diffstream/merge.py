@@ -9,7 +9,6 @@ import heapq
 import itertools
 import typing as t
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.reader import DiffReader
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import (
     Data,
     Header,
@@ -19,6 +18,17 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import StreamError
 
 
+class Stream(t.Protocol):
+    """What can be merged: a DiffReader, or what passes the records of one on. To be iterated once."""
+
+    @property
+    def header(self) -> Header:
+        """The metadata of the stream."""
+
+    def __iter__(self) -> t.Iterator[Record]:
+        """The records, ascending; the end only where the end of the stream is proved."""
+
+
 class Merged(t.NamedTuple):
     """What :func:`merge` makes: the header of the merged stream, and its records, to be taken once."""
 
@@ -26,7 +36,7 @@ class Merged(t.NamedTuple):
     records: t.Iterator[Record]
 
 
-def merge(readers: t.Sequence[DiffReader]) -> Merged:
+def merge(readers: t.Sequence[Stream]) -> Merged:
     """Merge consecutive streams, oldest first, into the one that does what they do one after the other.
 
     Where several write, the newest wins. What a shrink cut off stays cut off: each input counts only up to the
@@ -58,7 +68,7 @@ def _named(snapshot: str | None) -> str:
     return "no snapshot" if snapshot is None else repr(snapshot)
 
 
-def _merge(readers: t.Sequence[DiffReader], merged: Header) -> t.Iterator[Record]:
+def _merge(readers: t.Sequence[Stream], merged: Header) -> t.Iterator[Record]:
     clips = list(itertools.accumulate((reader.header.size for reader in reversed(readers)), min))[::-1]
     inputs = [
         _clipped(reader, clip, index, len(readers))
@@ -72,7 +82,7 @@ def _merge(readers: t.Sequence[DiffReader], merged: Header) -> t.Iterator[Record
     return _newest_wins(inputs)
 
 
-def _clipped(reader: DiffReader, clip: int, index: int, count: int) -> t.Iterator[Record]:
+def _clipped(reader: Stream, clip: int, index: int, count: int) -> t.Iterator[Record]:
     """The records of an input up to *clip*; the rest is read, for its end must be proved, and dropped."""
     try:
         if clip == reader.header.size:

@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.inventory import Inventory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.points import known_points, why_lost
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import DAMAGED, Problem
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._archive.archive_samples import (
     PREFIX,
     flip,
@@ -87,12 +88,13 @@ def test_archives_that_stand_on_each_other_end_the_search() -> None:
     assert len(why_lost(inventory, snapshot(1), PREFIX)) == 2
 
 
-def test_a_chain_without_a_file_is_another_one_or_none(tmp_path: pathlib.Path) -> None:
+def test_without_a_damaged_archive_the_chain_is_another_one_or_none(tmp_path: pathlib.Path) -> None:
     directory = volume_directory(tmp_path)
     full, diff = publish(directory.path, 1), publish(directory.path, 2, 1)
     second = publish(directory.path, 2)
     inventory = directory.archives(PREFIX)
-    (_first, point) = known_points(inventory, PREFIX)
-    assert point.chain == (second,)
-    assert known_points(inventory, PREFIX, {second.file})[1].chain == (full, diff)
-    assert known_points(inventory, PREFIX, {second.file, full.file})[1].chain is None
+    bad = [Problem(archive.file, "It is damaged.", DAMAGED) for archive in (second, full)]
+    assert known_points(inventory, PREFIX)[1].chain == (second,)
+    assert known_points(inventory.without(bad[:1]), PREFIX)[1].chain == (full, diff)
+    assert known_points(inventory.without(bad), PREFIX)[1].chain is None
+    assert set(why_lost(inventory.without(bad), snapshot(2), PREFIX)) == set(bad)

@@ -1,0 +1,210 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prove that what a backup set holds can be restored, and is what was backed up."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import ours, set_path
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
+    check_parallel,
+    failure,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.live_snapshot import LiveSnapshot
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.subjects import (
+    Subject,
+    find_subjects,
+    for_each_subject,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.verification import Verification
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes import prove_identity
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import UNREADABLE
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import BackupError, InvalidInput
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Snapshot
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.overview import size
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.sample import Candidate, due, in_turn
+
+_ALL = "all"
+
+
+def run(environment: Environment) -> Outcome:
+    """Carry out the module ``rbd_backup_verify``. Raises BackupError."""
+    options = environment.options
+    parallel = check_parallel(options)
+    _check(options)
+    fsid = environment.ceph().fsid() if options["mode"] == "deep" else None
+    backup_set = BackupSet.open(set_path(options), fsid)
+    scan = backup_set.scan()
+    subjects = find_subjects(environment, scan)
+    chosen = [item for item in subjects.chosen() if item.directory]
+    begun, failures = for_each_subject(chosen, _Begin(environment, backup_set), parallel)
+    _refuse_unknown(options["restore_points"], begun)
+    failures += [*subjects.failures, *map(_unknown_directory, subjects.problems)]
+    if options["mode"] == "sample":
+        _sample(environment, begun)
+    done: list[Verification] = begun
+    if not environment.check_mode:
+        by_subject = {id(item.subject): item for item in begun}
+        now = environment.now()
+
+        def verify(subject: Subject) -> Verification:
+            item = by_subject[id(subject)]
+            item.read()
+            if item.to_read():
+                item.record(now)
+            return item
+
+        done, more = for_each_subject([item.subject for item in begun], verify, parallel)
+        failures += more
+    failures += [_failure(item) for item in done if item.defects()]
+    volumes = [item.to_dict() for item in done]
+    return Outcome(
+        values={
+            "backup_set": backup_set.path,
+            "mode": options["mode"],
+            "volumes": volumes,
+            "archive_bytes": sum(entry["archive_bytes"] for entry in volumes),
+            "ceph_bytes": sum(entry["ceph_bytes"] for entry in volumes),
+            "table": [
+                *(line for item, entry in zip(done, volumes) for line in _lines(item, entry)),
+                *(
+                    f"{item.volume}: no directory, never backed up"
+                    for item in subjects.chosen()
+                    if not item.directory
+                ),
+            ],
+        },
+        failures=failures,
+        warnings=[
+            f"What was proved of {item.subject.volume} could not be noted for the next run: {item.unrecorded}"
+            for item in done
+            if item.unrecorded
+        ],
+    )
+
+
+class _Begin:
+    """Looks at one volume and chooses what of it is to be read."""
+
+    def __init__(self, environment: Environment, backup_set: BackupSet) -> None:
+        self._environment = environment
+        self._mode: str = environment.options["mode"]
+        self._wanted: list[str] = environment.options["restore_points"]
+        self._prefix = backup_set.prefix
+
+    def __call__(self, subject: Subject) -> Verification:
+        if subject.directory is None:
+            raise ValueError("a volume without a directory cannot be verified")
+        item = Verification.begin(subject, subject.directory, self._prefix)
+        if self._mode == "deep":
+            self._choose_live(item)
+        elif self._mode == "offline" and self._wanted in ([], [_ALL]):
+            item.choose_everything()
+        elif self._mode == "offline":
+            item.chosen = {point.snapshot for point in item.points if point.snapshot in self._wanted}
+        return item
+
+    def _choose_live(self, item: Verification) -> None:
+        """Choose from the restore points whose snapshot is in Ceph."""
+        volume = item.subject.volume
+        ceph = self._environment.ceph()
+        identity, _info = prove_identity(volume, ceph)
+        snapshots = {snapshot.name: snapshot for snapshot in ours(ceph.snapshots(volume.spec), self._prefix)}
+        there = {
+            point.snapshot: item.proof.compared_at(point.chain[-1].to)
+            for point in item.points
+            if point.chain and _is_of(snapshots.get(point.snapshot), point.chain[-1].to.snapshot_id)
+        }
+        known = [point.snapshot for point in item.points]
+        wanted = set(known if self._wanted == [_ALL] else self._wanted) & set(known)
+        if wanted:
+            item.chosen = wanted & set(there)
+        elif there and not self._wanted:
+            item.chosen = in_turn(there)
+        item.gone = tuple(name for name in known if name in wanted - set(there))
+        item.live = {
+            name: LiveSnapshot(ceph, volume.spec, identity.image_id, snapshots[name]) for name in item.chosen
+        }
+
+
+def _is_of(snapshot: Snapshot | None, number: int | None) -> bool:
+    """Whether a snapshot in Ceph is the one of this id; a rebuilt manifest does not know it."""
+    return snapshot is not None and number in (None, snapshot.id)
+
+
+def _sample(environment: Environment, items: t.Iterable[Verification]) -> None:
+    options = environment.options
+    by_path = {item.directory.path: item for item in items}
+    candidates = [
+        Candidate(path, sum(archive.stored_bytes for archive in item.inventory.archives), since)
+        for path, item in by_path.items()
+        for since in [item.since()]
+        if since is not None
+    ]
+    for path in due(candidates, environment.now(), options["sample_days"], options["sample_share"]):
+        by_path[path].choose_everything()
+
+
+def _check(options: t.Mapping[str, t.Any]) -> None:
+    if options["sample_days"] < 1:
+        raise InvalidInput(
+            f"sample_days is {options['sample_days']}: it must be at least 1. Nothing was read."
+        )
+    share = options["sample_share"]
+    if share is not None and not 1 <= share <= 100:
+        raise InvalidInput(f"sample_share is {share}: it is a percentage, 1 to 100. Nothing was read.")
+    if options["mode"] == "deep" and options["ceph"] is None:
+        raise InvalidInput("mode deep compares with Ceph and needs the option ceph. Nothing was read.")
+    if options["mode"] == "sample" and options["restore_points"]:
+        raise InvalidInput("mode sample chooses by itself and takes no restore_points. Nothing was read.")
+
+
+def _refuse_unknown(wanted: t.Sequence[str], items: t.Iterable[Verification]) -> None:
+    known = {point.snapshot for item in items for point in item.points}
+    unknown = [name for name in wanted if name not in known and name != _ALL]
+    if unknown:
+        raise InvalidInput(
+            f"restore_points names {', '.join(unknown)}, and no volume has such a restore point. Nothing was read."
+        )
+
+
+def _failure(item: Verification) -> dict[str, t.Any]:
+    lost, defects = item.lost(), item.defects()
+    unknown = all(problem.kind == UNREADABLE for problem in defects)
+    what = "could not be read" if unknown else "cannot be restored as they were"
+    words = f"These restore points {what}: {', '.join(lost)}. " if lost else ""
+    message = words + " ".join(dict.fromkeys(problem.message for problem in defects))
+    return {
+        **failure(item.subject.volume, BackupError(message)),
+        "restore_points": lost,
+        "defects": [
+            {"file": one.file, "byte": one.byte, "kind": one.kind, "message": one.message} for one in defects
+        ],
+    }
+
+
+def _unknown_directory(message: str) -> dict[str, t.Any]:
+    return {
+        "namespace": "?",
+        "claim": "?",
+        "image": "?",
+        "message": message,
+        "restore_points": [],
+        "defects": [],
+    }
+
+
+def _lines(item: Verification, entry: t.Mapping[str, t.Any]) -> list[str]:
+    read = f"{entry['archives']} archives with {size(entry['archive_bytes'])}"
+    if entry["ceph_bytes"]:
+        read += f", snapshots of {size(entry['ceph_bytes'])} in Ceph"
+    lines = [f"{entry['name']}: {read if entry['archives'] else 'not its turn'}"]
+    for point in entry["restore_points"]:
+        word = point["result"] + (", equal to its live snapshot" if point["compared"] else "")
+        lines.append(f"  {point['name']}  {word}")
+    lines += [f"  {name}  not compared: its snapshot is not in Ceph" for name in item.gone]
+    return lines + [f"  {problem.message}" for problem in item.defects()]
