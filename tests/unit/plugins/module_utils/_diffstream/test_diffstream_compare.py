@@ -26,7 +26,7 @@ def test_equal_images_differ_nowhere(drawn: tuple[bytes, list[list[Record]]]) ->
 def test_the_first_of_the_bytes_that_were_changed(
     drawn: tuple[bytes, list[list[Record]]], data: st.DataObject
 ) -> None:
-    content, (one, _other) = drawn
+    content, (before, _again) = drawn
     changed = bytearray(content)
     places = (
         data.draw(st.sets(st.integers(0, len(content) - 1), min_size=1, max_size=4)) if content else set()
@@ -34,6 +34,6 @@ def test_the_first_of_the_bytes_that_were_changed(
     for place in places:
         changed[place] ^= data.draw(st.integers(1, 255))
     mask = bytes(b"\1" * len(changed))
-    other = cut(bytes(changed), mask, random.Random(1))
-    assert first_difference(one, other) == min(places, default=None)
-    assert first_difference(other, one) == min(places, default=None)
+    after = cut(bytes(changed), mask, random.Random(1))
+    assert first_difference(before, after) == min(places, default=None)
+    assert first_difference(after, before) == min(places, default=None)
