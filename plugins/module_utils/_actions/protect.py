@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import set_path
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import choose, find_directory
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import (
+    choose_point,
+    find_directory,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
@@ -60,7 +63,7 @@ def _snapshot(
     wanted: str = environment.options["restore_point"]
     if not present and wanted in load_proof(directory.path).pins:
         return wanted
-    return choose(backup_set, environment.options).snapshot
+    return choose_point(directory, backup_set.prefix, wanted).snapshot
 
 
 def _change(environment: Environment, proof: Proof, snapshot: str, reason: str) -> tuple[bool, str | None]:

@@ -65,11 +65,18 @@ class Verification:
     equal: set[str] = dataclasses.field(default_factory=set)
     differing: dict[str, Problem] = dataclasses.field(default_factory=dict)
     unrecorded: str | None = None
+    unprotected: str | None = None
 
     @classmethod
     def begin(cls, subject: Subject, directory: VolumeDirectory, prefix: str) -> Verification:
         """Look at the directory; nothing is chosen yet. Raises ArchiveError."""
         return cls(subject, directory, prefix, directory.archives(prefix), load_proof(directory.path))
+
+    def look_again(self) -> None:
+        """Look at the directory once it is protected: a consolidation may have removed archives since. Raises
+        ArchiveError."""
+        self.inventory = self.directory.archives(self.prefix)
+        self.chosen &= {point.snapshot for point in self.points}
 
     @property
     def points(self) -> tuple[Point, ...]:

@@ -23,6 +23,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.verificati
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes import prove_identity
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import UNREADABLE
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.readers import ReaderLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import BackupError, InvalidInput
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Snapshot
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.overview import size
@@ -53,7 +54,10 @@ def run(environment: Environment) -> Outcome:
 
         def verify(subject: Subject) -> Verification:
             item = by_subject[id(subject)]
-            item.read()
+            with ReaderLock(item.directory.path) as lock:
+                item.unprotected = lock.warning
+                item.look_again()
+                item.read()
             if item.to_read():
                 item.record(now)
             return item
@@ -83,7 +87,8 @@ def run(environment: Environment) -> Outcome:
             f"What was proved of {item.subject.volume} could not be noted for the next run: {item.unrecorded}"
             for item in done
             if item.unrecorded
-        ],
+        ]
+        + [item.unprotected for item in done if item.unprotected],
     )
 
 
