@@ -175,8 +175,9 @@ def test_settings_that_cannot_be(compression: str, level: int, threads: int) -> 
         codec.compressor(compression, level, threads)
 
 
-def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_named_where_the_program_is_missing_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "zstandard", None)
+    monkeypatch.setattr(codec.shutil, "which", lambda name: None)
     with pytest.raises(MissingLibrary) as caught:
         codec.compressor("zstd")
     assert caught.value.details == {"library": "zstandard"}
