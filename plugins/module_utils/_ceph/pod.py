@@ -129,6 +129,6 @@ class PodRunner(Runner):
         if error.details.get("kind") != "forbidden":
             return ""
         return (
-            f" To reach Ceph through a pod the account needs, in namespace {self._namespace}, the verbs get and list "
+            f" To reach Ceph through a pod the account needs, in namespace {self._namespace}, the verb list "
             "on pods, and get and create on pods/exec."
         )
