@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.tests.bench.lab import MIB, Bench, files, noise
@@ -17,17 +18,12 @@ def measure(bench: Bench, repeats: int) -> t.Iterator[Line]:
     """Files as a file system holds them, and what cannot be compressed."""
     for kind, content in (("files", files), ("noise", noise)):
         spec = bench.image_of(content, _SIZE)
-        inside: list[float] = []
-
-        def ours(options: t.Mapping[str, t.Any], spec: t.Any = spec, inside: list[float] = inside) -> None:
-            inside.append(bench.backup([spec], **options).result["archives"][0]["seconds"])
-
         times = in_turns(
             repeats,
             {
-                "rbd": lambda spec=spec: bench.rbd_export(spec),  # type: ignore[misc]
-                "ours": lambda ours=ours: ours({}),  # type: ignore[misc]
-                "level 1": lambda ours=ours: ours({"compression_level": 1}),  # type: ignore[misc]
+                "rbd": functools.partial(bench.rbd_export, spec),
+                "ours": functools.partial(bench.backup, [spec]),
+                "level 1": functools.partial(bench.backup, [spec], compression_level=1),
             },
         )
         yield times.line(f"1 GiB of {kind}, the whole process", "ours", "rbd", 1.10)

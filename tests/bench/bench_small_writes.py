@@ -26,7 +26,7 @@ def measure(bench: Bench, repeats: int) -> t.Iterator[Line]:
     bench.images.rbd(spec, "snap", "create", "--no-progress", "--snap", _LATER)
     theirs = bench.rbd_export(spec, SNAPSHOT, _LATER)
     archives = bench.backup([spec]).result["archives"]
-    ours = next(archive["stored_bytes"] for archive in archives if archive["snapshot"] == _LATER)
+    (ours,) = [archive["stored_bytes"] for archive in archives if archive["snapshot"] == _LATER]
     ratio = ours / theirs
     yield Line(
         f"{_COUNT * _WRITE // MIB} MiB of {_WRITE >> 10} KiB random writes",

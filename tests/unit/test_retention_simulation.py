@@ -14,4 +14,4 @@ TOOL = pathlib.Path(__file__).resolve().parents[1] / "tools" / "retention_simula
 def test_the_documentation_shows_what_the_simulation_prints() -> None:
     tool = runpy.run_path(str(TOOL))
     documented = tool["DOCUMENT"].read_text(encoding="utf-8").split(tool["BEGIN"])[1].split(tool["END"])[0]
-    assert documented == tool["simulation"](), "run tests/tools/retention_simulation.py --write"
+    assert documented == tool["simulation"](), "run python tests/tools/retention_simulation.py --write"

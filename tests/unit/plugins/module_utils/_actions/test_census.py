@@ -119,9 +119,10 @@ def test_an_image_that_cannot_be_opened_is_told_apart_from_one_that_is_gone() ->
     ceph.broken = {"image-3"}
     del ceph.images["image-4"]
     seen = look_at_all(ceph, volumes(50))
-    assert type(seen[3]) is CephError
+    assert isinstance(seen[3], CephError)
+    assert not isinstance(seen[3], NotFound)
     assert "shop/data-3 is listed in its pool, but it cannot be opened" in seen[3].message
-    assert type(seen[4]) is NotFound
+    assert isinstance(seen[4], NotFound)
     assert not any(isinstance(item, Exception) for n, item in enumerate(seen) if n not in (3, 4))
     assert sorted(ceph.asked) == ["--long", "detail", "fsid", "info image-3", "info image-4", "ls"]
 

@@ -76,7 +76,7 @@ def dead_pid() -> int:
 
 
 LEASES: dict[str, tuple[t.Callable[[], Lease], float, bool]] = {
-    "a process that lives": (lambda: here(), 0, False),
+    "a process that lives": (here, 0, False),
     "a process that is gone": (lambda: here(pid=dead_pid()), 0, True),
     "a later process of that id": (lambda: here(process_started=1), 0, True),
     "another boot of this host": (lambda: here(boot_id="before"), 0, True),
