@@ -79,6 +79,26 @@ def test_a_file_system_is_restored_with_its_files_and_as_thin(
     assert (tmp_path / "x.raw").read_bytes() == restored.read_bytes()
 
 
+def test_the_stream_of_the_script_makes_an_image_of_it(modules: Modules, images: Images) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, range(2), backup=False)
+    images.change(spec, ("resize", history.SIZE + MIB + 512))
+    history.live(images, modules, spec, [2], backup=False)
+    modules.backup([spec])
+    script = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "restore.py"
+    command = (
+        'python3 -I "$1" restore "$2" --point "$3" --stdout --format diff | '
+        'rbd --id backup import-diff --no-progress - "$4"'
+    )
+    for number in range(3):
+        target = images.create(4 * MIB)
+        words = (str(script), str(history.volume_directory(modules)), name(number), str(target))
+        subprocess.run(["bash", "-euo", "pipefail", "-c", command, "-", *words], check=True)
+        assert images.read(target) == images.read(spec, name(number))
+        assert history.snapshots(images, target) == []
+        assert extents(images, target) <= extents(images, spec)
+
+
 def test_an_image_is_overwritten_only_where_that_is_wanted_and_nobody_uses_it(
     modules_each_way: Modules, images: Images
 ) -> None:
