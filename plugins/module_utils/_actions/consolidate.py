@@ -23,7 +23,6 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidat
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
     check_parallel,
-    describe,
     failure,
     for_each_volume,
 )
@@ -85,7 +84,8 @@ def run(environment: Environment) -> Outcome:
     unused = work.find_unused(volumes)
     done, failures = for_each_volume(volumes, work, parallel)
     failures += [failure(item.volume, item.error) for item in done if item.error]
-    failures += work.remove_unused(unused)
+    failures += [failure(item.volume, item.error) for item in unused if item.error]
+    failures += work.remove_unused([item for item in unused if not item.error])
     recorded, fatal = _record(environment, backup_set, policy, done)
     before, after = _differences(done)
     extra = sorted((item.plan.extra_bytes for item in done if not item.error), reverse=True)
@@ -178,8 +178,7 @@ class _Consolidation:
                     else:
                         remove_unused(item, self._means)
                 except Exception as error:  # the others must go on, whatever it was
-                    what = {key: item.to_dict()[key] for key in ("namespace", "claim", "image")}
-                    failures.append({**what, "message": describe(error)})
+                    failures.append(failure(item.volume, error))
         return failures
 
     def _note(self, done: Consolidated, step: t.Callable[[], None]) -> None:

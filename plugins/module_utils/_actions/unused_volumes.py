@@ -20,19 +20,34 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     InvalidInput,
     NotFound,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Identity, ImageSpec, Snapshot
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
+    Identity,
+    ImageSpec,
+    Snapshot,
+    Volume,
+)
 
 
 @dataclasses.dataclass
 class Unused:
-    """A volume of the set that is not among those of the run; ``removed``: it was, or would be in check mode."""
+    """A volume of the set that is not among those of the run; ``removed``: it was, or would be in check mode.
+
+    ``error`` is why nobody knows what it holds.
+    """
 
     directory: VolumeDirectory
     key: str
-    archives: int
-    stored_bytes: int
+    archives: int | None = None
+    stored_bytes: int | None = None
     removed: bool = False
     note: str | None = None
+    error: BackupError | None = None
+
+    @property
+    def volume(self) -> Volume:
+        """The volume as it was called at its last backup."""
+        was = self.directory.description["volume"]
+        return Volume(was["namespace"], was["claim"], _spec(self.directory), self.directory.identity)
 
     def to_dict(self) -> dict[str, t.Any]:
         """The volume as a result shows it."""
@@ -50,13 +65,19 @@ class Unused:
 
 
 def find_unused(backup_set: BackupSet, scan: Scan, used: t.Container[Identity]) -> list[Unused]:
-    """List the volumes of the set whose identity is not among those *used*. Raises ArchiveError."""
+    """List the volumes of the set whose identity is not among those *used*."""
     found = []
     for directory in scan.volumes:
         if directory.identity not in used:
-            archives = directory.archives(backup_set.prefix).archives
-            stored = sum(archive.stored_bytes for archive in archives)
-            found.append(Unused(directory, backup_set.key(directory), len(archives), stored))
+            item = Unused(directory, backup_set.key(directory))
+            try:
+                archives = directory.archives(backup_set.prefix).archives
+            except BackupError as error:  # it concerns this one alone
+                item.error = error
+            else:
+                item.archives = len(archives)
+                item.stored_bytes = sum(archive.stored_bytes for archive in archives)
+            found.append(item)
     return found
 
 

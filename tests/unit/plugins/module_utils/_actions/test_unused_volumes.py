@@ -1,0 +1,31 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Unused volumes of a backup set, without Ceph."""
+
+from __future__ import annotations
+
+import pathlib
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.unused_volumes import find_unused
+from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._actions.backup_of_contents import (
+    BackupOfContents,
+)
+from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._archive import (
+    archive_samples as samples,
+)
+
+
+def test_an_unused_volume_that_cannot_be_listed_stops_nothing_else(tmp_path: pathlib.Path) -> None:
+    backup = BackupOfContents(tmp_path / "backup")
+    directory = backup.add("data-0", [bytes(4096)])
+    backup.add("data-1", [bytes(4096)])
+    # nobody can say what this is
+    manifest = directory / f"{samples.snapshot(1)}.full.zst.json"
+    manifest.unlink()
+    manifest.mkdir()
+    broken, good = find_unused(backup.set, backup.set.scan(), ())
+    assert (broken.archives, broken.stored_bytes) == (None, None)
+    assert "not a regular file" in str(broken.error)
+    assert broken.to_dict()["claim"] == "data-0"
+    assert (good.archives, good.error) == (1, None)
