@@ -12,7 +12,11 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidate_steps import Means
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof, save_proof
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import (
+    Proof,
+    load_proof,
+    save_proof,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.scan import Scan
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
@@ -99,13 +103,16 @@ def check_removable(unused: t.Iterable[Unused], wanted: t.Sequence[str], complet
             f"backup set. Nothing was touched. Unused are: {', '.join(by_key) or 'none'}."
         )
     for key in wanted:
-        pins = load_proof(by_key[key].directory.path).pins
-        if pins:
-            raise InvalidInput(
-                f"remove_unused_volumes names {key}, which holds protected restore points "
-                f"({', '.join(f'{name}: {pin.reason}' for name, pin in sorted(pins.items()))}). Nothing was touched. "
-                "Take the protection off first (rbd_protect, state: absent)."
-            )
+        _refuse_pinned(key, load_proof(by_key[key].directory.path), "Nothing was touched.")
+
+
+def _refuse_pinned(key: str, proof: Proof, untouched: str) -> None:
+    if proof.pins:
+        raise InvalidInput(
+            f"remove_unused_volumes names {key}, which holds protected restore points "
+            f"({', '.join(f'{name}: {pin.reason}' for name, pin in sorted(proof.pins.items()))}). {untouched} "
+            "Take the protection off first (rbd_protect, state: absent)."
+        )
 
 
 def remove_unused(item: Unused, means: Means) -> None:
@@ -117,6 +124,9 @@ def remove_unused(item: Unused, means: Means) -> None:
     spec = _spec(directory)
     with VolumeLock(directory.path):
         directory.clean_temporaries()
+        proof = load_proof(directory.path)
+        # all the other volumes were worked on since it was looked at
+        _refuse_pinned(item.key, proof, "Nothing of it was removed.")
         snapshots = _snapshots(item, spec, means)
         inventory = directory.archives(prefix)
         if inventory.problems or inventory.unpublished:
@@ -125,7 +135,6 @@ def remove_unused(item: Unused, means: Means) -> None:
                 "knows what they are. Move the directory out of the backup set by hand."
             )
         directory.check_removal()
-        proof = load_proof(directory.path)
         for snapshot in snapshots:
             proof.retire(snapshot.name, snapshot.id, means.now)
         save_proof(directory.path, proof)

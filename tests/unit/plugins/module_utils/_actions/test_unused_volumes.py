@@ -6,8 +6,21 @@
 from __future__ import annotations
 
 import pathlib
+import typing as t
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.unused_volumes import find_unused
+import pytest
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.unused_volumes import (
+    check_removable,
+    find_unused,
+    remove_unused,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import (
+    Pin,
+    load_proof,
+    save_proof,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import InvalidInput
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._actions.backup_of_contents import (
     BackupOfContents,
 )
@@ -29,3 +42,28 @@ def test_an_unused_volume_that_cannot_be_listed_stops_nothing_else(tmp_path: pat
     assert "not a regular file" in str(broken.error)
     assert broken.to_dict()["claim"] == "data-0"
     assert (good.archives, good.error) == (1, None)
+
+
+class _Means:
+    """Fault injection: whoever asks Ceph has gone too far."""
+
+    options: t.Mapping[str, t.Any] = {"prefix": samples.PREFIX}
+
+    @property
+    def ceph(self) -> t.Any:
+        return None
+
+
+def test_a_restore_point_that_is_protected_in_the_meantime_stays(tmp_path: pathlib.Path) -> None:
+    backup = BackupOfContents(tmp_path / "backup")
+    directory = backup.add("data-0", [bytes(4096)])
+    (item,) = find_unused(backup.set, backup.set.scan(), ())
+    check_removable([item], [item.key], True)
+    proof = load_proof(str(directory))
+    proof.pins[samples.snapshot(1)] = Pin(samples.snapshot(1), "court case", samples.NOON)
+    save_proof(str(directory), proof)
+    before = sorted(path.name for path in directory.iterdir())
+    with pytest.raises(InvalidInput, match="court case"):
+        remove_unused(item, t.cast(t.Any, _Means()))
+    assert sorted({path.name for path in directory.iterdir()} - {".lock"}) == sorted(set(before) - {".lock"})
+    assert not item.removed
