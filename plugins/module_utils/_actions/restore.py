@@ -26,6 +26,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environmen
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_content import (
     prove,
     recorded_digest,
+    unread_record,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import (
     ImageTarget,
@@ -92,14 +93,14 @@ def run(environment: Environment) -> Outcome:
     jobs = {choice.directory.path: _job(choice, options) for choice in choices}
     _check_all(environment, list(jobs.values()))
 
-    unprotected: list[str] = []
+    told: list[str] = []
 
     def work(volume: Volume) -> dict[str, t.Any]:
         restore = _Restore(environment, jobs[paths[id(volume)]], backup_set.prefix)
         try:
             return restore.run()
         finally:
-            unprotected.extend(restore.warnings)
+            told.extend(restore.warnings)
 
     volumes = [_volume(choice.directory) for choice in choices]
     paths = {id(volume): choice.directory.path for volume, choice in zip(volumes, choices)}
@@ -111,7 +112,7 @@ def run(environment: Environment) -> Outcome:
         changed=bool(results),
         values={"volumes": results},
         failures=failures + more,
-        warnings=[text for path in sorted(done) for text in _warnings(jobs[path])] + sorted(unprotected),
+        warnings=[text for path in sorted(done) for text in _warnings(jobs[path])] + sorted(told),
         diff={
             "before": "",
             "after": "".join(
@@ -123,7 +124,7 @@ def run(environment: Environment) -> Outcome:
 
 
 class _Restore:
-    """Restores one volume. ``warnings`` tell where that was done without protection."""
+    """Restores one volume. ``warnings`` tell where that was done without protection or without a comparison."""
 
     def __init__(self, environment: Environment, job: _Job, prefix: str) -> None:
         self._environment = environment
@@ -150,6 +151,9 @@ class _Restore:
         clock = time.monotonic()
         overwritten = self._check()
         prove(choice)
+        unread = unread_record(choice)
+        if unread:
+            self.warnings.append(unread)
         recorded, digest, noted = recorded_digest(choice), None, False
         if not self._environment.check_mode:
             digest = self._restore()

@@ -32,9 +32,30 @@ def prove(choice: Choice) -> None:
 
 
 def recorded_digest(choice: Choice) -> str | None:
-    """The image digest that is on record for the restore point; None where none is."""
+    """The image digest that is on record for the restore point; None where none is, or none can be read."""
+    return _record_of(choice)[0]
+
+
+def unread_record(choice: Choice) -> str | None:
+    """Why nobody knows whether an image digest is on record; None where that is known.
+
+    It is no reason not to restore: every archive is proved by its own manifest.
+    """
+    why = _record_of(choice)[1]
+    return why and (
+        f"{why} So {choice.snapshot} of {choice.directory} is restored without comparing it with an earlier restore; "
+        "its archives are proved one by one all the same."
+    )
+
+
+def _record_of(choice: Choice) -> tuple[str | None, str | None]:
     archive = choice.chain[-1]
-    return archive.image_digest or load_proof(choice.directory.path).image_digest(archive.to)
+    if archive.image_digest:
+        return archive.image_digest, None
+    try:
+        return load_proof(choice.directory.path).image_digest(archive.to), None
+    except ArchiveError as error:
+        return None, error.message
 
 
 class Content:

@@ -20,6 +20,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_co
     open_content,
     prove,
     recorded_digest,
+    unread_record,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_raw import (
     check_raw,
@@ -140,7 +141,9 @@ def _restore(options: argparse.Namespace) -> None:
         raise InvalidInput("The output is a terminal: send it through a pipe or into a file.")
     _say(f"{choice.snapshot} of {choice.directory}: reading {len(choice.chain)} archive(s) ...")
     prove(choice)
-    recorded = recorded_digest(choice)
+    recorded, unread = recorded_digest(choice), unread_record(choice)
+    if unread:
+        _say(unread)
     _say("The chain is whole and undamaged. Restoring ...")
     digest = restore_raw(choice, options.raw) if options.raw else _stream(choice, options.format)
     _say(f"Done: {choice.chain[-1].to.size} bytes, image digest {digest}, " + _comparison(recorded))

@@ -233,6 +233,23 @@ def test_a_backup_that_cannot_be_written_to_is_restored_all_the_same(
     assert not volume["image_digest_recorded"]
 
 
+def test_a_damaged_record_of_what_was_proved_hinders_no_restore(
+    backup: BackupOfContents, tmp_path: pathlib.Path
+) -> None:
+    directory = backup.add("data", [content(1), content(2)])
+    (directory / "proof.json").write_text("{", encoding="ascii")
+    result = run(backup, tmp_path / "x.raw", claim="data")
+    assert (tmp_path / "x.raw").read_bytes() == content(2)
+    assert not result.failures
+    (warning,) = result.warnings
+    assert "proof.json is damaged" in warning
+    assert "without comparing" in warning
+    done = script("restore", directory, "--stdout")
+    assert done.stdout == content(2)
+    assert b"proof.json is damaged" in done.stderr
+    assert b"none on record" in done.stderr
+
+
 def test_archives_that_lead_elsewhere_than_on_record_restore_nothing(
     backup: BackupOfContents, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
