@@ -31,7 +31,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names impo
     SET_FILE,
     VOLUME_FILE,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import unless_missing
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.points import known_points, why_lost
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.set_record import read_record
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
     VolumeDirectory,
@@ -43,6 +43,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
+    ArchiveError,
     BackupError,
     InvalidInput,
 )
@@ -59,9 +60,8 @@ def main(arguments: t.Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.command == "list":
-            _list(options)
-        else:
-            _restore(options)
+            return _list(options)
+        _restore(options)
     except BackupError as error:
         _say(f"{parser.prog}: {error.message}")
         return 1
@@ -69,6 +69,14 @@ def main(arguments: t.Sequence[str]) -> int:
         # whoever reads has gone; Python must not try to write the rest when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _say(f"{parser.prog}: whoever reads the output ended before its end.")
+        return 1
+    except OSError as error:
+        # of the output; whatever concerns the backup has words of its own
+        _say(
+            f"{parser.prog}: the output cannot be written: {error.strerror}. It is not complete: do not use it."
+        )
+        # Python must not try to write the rest when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         _say(f"{parser.prog}: ended by you; an unfinished file was removed.")
@@ -106,21 +114,41 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _list(options: argparse.Namespace) -> None:
-    for directory in _volumes(options.directory):
-        prefix = options.prefix or _prefix(directory.path)
-        archives = directory.archives(prefix).archives
-        description = directory.description
-        _tell(f"{description['volume']['namespace']}/{description['volume']['claim']}")
-        _tell(f"  directory  {directory.path}")
-        _tell(f"  image      {description['volume']['image']}, id {directory.identity.image_id}")
-        points = restore_points(archives, prefix)
-        for name in points:
-            path = chain(archives, name) or ()
-            stored = sum(archive.stored_bytes for archive in path)
-            _tell(f"  {name}  {path[-1].to.size} bytes, from {len(path)} archive(s) of {stored} bytes")
-        if not points:
-            _tell("  no restore point: no chain of archives is whole")
+def _list(options: argparse.Namespace) -> int:
+    """List everything; return 1 where something is not as it should be."""
+    code = 0
+    for path in _volumes(options.directory):
+        try:
+            defects = _list_volume(VolumeDirectory.read(path), options.prefix)
+        except BackupError as error:  # the others can be listed all the same
+            _tell(f"{path}\n  {error.message}")
+            defects = True
+        code = 1 if defects else code
+    sys.stdout.flush()
+    return code
+
+
+def _list_volume(directory: VolumeDirectory, prefix: str | None) -> bool:
+    """List one volume and return whether archives of it do not count."""
+    prefix = prefix or _prefix(directory.path)
+    inventory = directory.archives(prefix)
+    archives, description = inventory.archives, directory.description
+    _tell(f"{description['volume']['namespace']}/{description['volume']['claim']}")
+    _tell(f"  directory  {directory.path}")
+    _tell(f"  image      {description['volume']['image']}, id {directory.identity.image_id}")
+    points = restore_points(archives, prefix)
+    for name in points:
+        path = chain(archives, name) or ()
+        stored = sum(archive.stored_bytes for archive in path)
+        _tell(f"  {name}  {path[-1].to.size} bytes, from {len(path)} archive(s) of {stored} bytes")
+    if not points:
+        _tell("  no restore point: no chain of archives is whole")
+    lost = [point for point in known_points(inventory, prefix) if point.chain is None]
+    for point in lost:
+        _tell(f"  {point.snapshot}  cannot be restored:")
+        for problem in why_lost(inventory, point.snapshot, prefix):
+            _tell(f"    {problem.message}")
+    return bool(lost)
 
 
 def _tell(text: str) -> None:
@@ -132,9 +160,10 @@ def _restore(options: argparse.Namespace) -> None:
     if len(found) > 1:
         raise InvalidInput(
             f"{options.directory} holds {len(found)} volumes: give the directory of one of them.\n"
-            + "\n".join(directory.path for directory in found)
+            + "\n".join(found)
         )
-    choice = choose_point(found[0], options.prefix or _prefix(found[0].path), options.point)
+    directory = VolumeDirectory.read(found[0])
+    choice = choose_point(directory, options.prefix or _prefix(directory.path), options.point)
     if options.raw:
         check_raw(options.raw)
     elif sys.stdout.isatty():
@@ -182,15 +211,20 @@ def _zeros(output: t.BinaryIO, length: int) -> None:
         length -= piece
 
 
-def _volumes(path: str) -> list[VolumeDirectory]:
+def _volumes(path: str) -> list[str]:
+    """The directories of volumes at or below *path*."""
     if not os.path.isdir(path):
         raise InvalidInput(f"{path} is not a directory.")
-    found: list[VolumeDirectory] = []
+
+    def unreadable(error: OSError) -> t.NoReturn:
+        raise ArchiveError(f"Cannot list {error.filename}: {error.strerror}. There may be volumes in it.")
+
+    found: list[str] = []
     base = os.path.abspath(path)
-    for folder, folders, files in os.walk(base):
-        folders.sort()
+    for folder, folders, files in os.walk(base, onerror=unreadable):
+        folders[:] = sorted(name for name in folders if name != "lost+found" and not name.startswith("."))
         if VOLUME_FILE in files:
-            found.append(VolumeDirectory.read(folder))
+            found.append(folder)
             folders.clear()
         elif os.path.relpath(folder, base).count(os.sep) >= _ABOVE - 1:
             folders.clear()
@@ -203,15 +237,16 @@ def _prefix(path: str) -> str:
     above = path
     for _level in range(_ABOVE):
         above = os.path.dirname(above)
-        record = unless_missing(lambda folder=above: read_record(folder))  # type: ignore[misc]
-        if record:
-            return record.prefix
+        try:
+            return read_record(above).prefix
+        except ArchiveError:
+            pass  # a volume's directory can be restored alone, wherever it lies, and the names of archives tell as well
     names = {match[1] for match in map(_ARCHIVE.fullmatch, sorted(os.listdir(path))) if match}
     if len(names) == 1:
         return names.pop()
     raise InvalidInput(
-        f"There is no {SET_FILE} above {path}, and its archives do not show the prefix of the snapshots "
-        f"({', '.join(sorted(names)) or 'none is there'}): give it by --prefix."
+        f"There is no {SET_FILE} above {path} that can be read, and its archives do not show the prefix of the "
+        f"snapshots ({', '.join(sorted(names)) or 'none is there'}): give it by --prefix."
     )
 
 

@@ -349,6 +349,43 @@ def test_the_script_says_what_it_cannot_do(backup: BackupOfContents, tmp_path: p
     assert script("restore", backup.root).returncode == 2
 
 
+def test_the_script_lists_all_that_it_can_and_what_it_cannot(backup: BackupOfContents) -> None:
+    damaged = backup.add("data-0", [content(1)])
+    (damaged / "volume.json").write_text("{", encoding="ascii")
+    directory = backup.add("data-1", [content(1), content(2)])
+    (directory / f"{SECOND}.from-{FIRST}.diff.zst").unlink()
+    backup.add("data-2", [content(1)])
+    done = script("list", backup.root)
+    said = done.stdout.decode()
+    assert done.returncode == 1
+    assert "volume.json is damaged" in said
+    assert f"{FIRST}  {4 * MIB} bytes" in said
+    assert f"{SECOND}  cannot be restored:" in said
+    assert "is missing, its manifest is there" in said
+    assert "shop/data-2" in said
+    assert done.stderr == b""
+    whole = script("list", backup.root / "lab/shop/data-2")
+    assert (whole.returncode, whole.stderr) == (0, b"")
+
+
+def test_the_script_needs_no_record_of_the_set(backup: BackupOfContents) -> None:
+    directory = backup.add("data", [content(1)])
+    (backup.root / "lab" / "backup-set.json").write_text("{", encoding="ascii")
+    assert script("restore", directory, "--stdout").stdout == content(1)
+
+
+@pytest.mark.parametrize("form", ["raw", "diff"])
+def test_an_output_that_is_full_is_no_traceback(backup: BackupOfContents, form: str) -> None:
+    directory = backup.add("data", [content(1)])
+    command = [sys.executable, "-I", str(SCRIPT), "restore", str(directory), "--stdout", "--format", form]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert b"No space left on device" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Exception" not in done.stderr
+
+
 def test_the_streams_reader_that_goes_away_is_no_traceback(
     backup: BackupOfContents, tmp_path: pathlib.Path, only_zstd: str
 ) -> None:
