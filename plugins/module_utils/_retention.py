@@ -52,7 +52,7 @@ class Policy:
             raise InvalidInput(
                 f"retention: weekly_day must be one of {', '.join(WEEKDAYS)}, not {self.weekly_day!r}."
             )
-        _zone(self.timezone)
+        zone_of(self.timezone)
 
     @classmethod
     def from_options(cls, options: t.Mapping[str, t.Any]) -> Policy:
@@ -89,7 +89,7 @@ class Policy:
 
     def local_day(self, time: dt.datetime) -> dt.date:
         """Return the local day of the policy's zone on which *time* lies."""
-        return time.astimezone(_zone(self.timezone)).date()
+        return time.astimezone(zone_of(self.timezone)).date()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,7 +263,7 @@ def _in_order(points: t.Iterable[RestorePoint]) -> list[RestorePoint]:
     return sorted(by_name.values(), key=lambda point: (point.time, point.name))
 
 
-def _zone(name: str) -> zoneinfo.ZoneInfo:
+def zone_of(name: str) -> zoneinfo.ZoneInfo:
     """Return the time zone *name*; raise InvalidInput when unknown, MissingLibrary without a database."""
     # These two are no IANA names but files of many systems; they mean another zone on the next machine.
     if isinstance(name, str) and name not in ("localtime", "posixrules"):
@@ -271,9 +271,7 @@ def _zone(name: str) -> zoneinfo.ZoneInfo:
             return zoneinfo.ZoneInfo(name)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
             _check_zone_database()
-    raise InvalidInput(
-        f"retention: {name!r} is not a known time zone; give an IANA name such as Europe/Berlin."
-    )
+    raise InvalidInput(f"{name!r} is not a known time zone; give an IANA name such as Europe/Berlin.")
 
 
 def _check_zone_database() -> None:

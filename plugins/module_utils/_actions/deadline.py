@@ -10,10 +10,10 @@ import math
 import re
 import time
 import typing as t
-import zoneinfo
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import InvalidInput
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import format_utc
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._retention import zone_of
 
 _DAY = dt.timedelta(days=1)
 
@@ -78,9 +78,9 @@ def stop_time(text: str, now: dt.datetime, timezone: str) -> dt.datetime:
     """Read the option ``stop_at``: a time of day such as ``18:45``, or an ISO 8601 time. Returns UTC.
 
     A time of day is the one nearest to *now*: in the last 12 hours it has passed, and a run that is late has no time
-    left instead of a whole day. Raises InvalidInput.
+    left instead of a whole day. Raises InvalidInput; MissingLibrary where this machine knows no time zones.
     """
-    zone = zoneinfo.ZoneInfo(timezone)
+    zone = zone_of(timezone)
     clock = re.fullmatch(r"(\d{1,2}):(\d{2})(?::(\d{2}))?", text.strip(), re.ASCII)
     try:
         if clock:

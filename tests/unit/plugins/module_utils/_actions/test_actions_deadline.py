@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 import typing as t
+import zoneinfo
 
 import pytest
 
@@ -15,7 +17,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.deadline i
     deadline_of,
     stop_time,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import InvalidInput
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import InvalidInput, MissingLibrary
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import format_utc, parse_utc
 
 BERLIN = "Europe/Berlin"
@@ -102,3 +104,17 @@ def test_without_a_limit_it_is_never_over() -> None:
     assert not deadline.stopped
     assert not deadline.cancelled
     assert deadline.remaining == float("inf")
+
+
+def test_a_machine_without_time_zones_names_the_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("tzdata", *(name for name in sys.modules if name.startswith("tzdata."))):
+        monkeypatch.setitem(sys.modules, module, None)
+    before = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath(to=[])
+    zoneinfo.ZoneInfo.clear_cache()
+    try:
+        with pytest.raises(MissingLibrary, match="tzdata"):
+            stop_time("18:45", parse_utc(NOW), "UTC")
+    finally:
+        zoneinfo.reset_tzpath(to=before)
+        zoneinfo.ZoneInfo.clear_cache()
