@@ -11,7 +11,8 @@ import signal
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import archiving
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import archiving, backup
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
 from ansible_collections.rbd_backup.gfs.tests.integration import history
@@ -176,6 +177,31 @@ def test_a_good_archive_of_an_earlier_snapshot_of_the_same_name_is_left_alone(
     result = modules.backup([spec])
     assert "earlier snapshot of that name" in result["msg"]
     assert {number: history.restored(images, modules, name(number)) for number in range(2)} == content
+
+
+def test_a_directory_that_is_removed_while_a_run_begins_gets_no_archive(
+    modules: Modules, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consolidation with remove_unused_volumes, between the scan of this run and its lock."""
+    spec = images.create()
+    history.live(images, modules, spec, range(2), backup=False)
+    modules.backup([spec])
+    modules.snapshot([spec], time=day(2))
+    directory = history.volume_directory(modules)
+
+    class Late(VolumeLock):
+        def __enter__(self) -> VolumeLock:
+            for path in directory.iterdir():
+                if path.name != ".lock":
+                    path.unlink()
+            return super().__enter__()
+
+    monkeypatch.setattr(backup, "VolumeLock", Late)
+    result = modules.backup([spec])
+    assert "volume.json" in result["failures"][0]["message"]
+    assert [path.name for path in directory.iterdir()] == [".lock"]
+    monkeypatch.undo()
+    assert len(modules.backup([spec])["archives"]) == 3
 
 
 def test_a_volume_without_any_snapshot_of_the_set_is_not_passed_over_in_silence(

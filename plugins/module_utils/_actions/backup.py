@@ -193,6 +193,7 @@ class _Backup:
         if directory is None:
             directory = self._set.create(volume, self._describe(volume, read_volume(volume, self._ceph)[1]))
         with VolumeLock(directory.path):
+            directory.check_still_there()
             cleaned = directory.clean_temporaries()
             examined = self._examine(directory)
             done = self._plan(volume, seen, directory, examined)

@@ -32,7 +32,12 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.manifest i
     identity_from_json,
     identity_to_json,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import UNREADABLE, UNWRITABLE
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import (
+    REFUSED,
+    UNREADABLE,
+    UNWRITABLE,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
     Archive,
     Identity,
@@ -110,6 +115,17 @@ class VolumeDirectory:
             volume.text(key, empty=True)
         description = {key: fields.mapping(key) for key in _DESCRIPTION}
         return cls(path, identity_from_json(fields.part("identity")), description, fields.time("created"))
+
+    def check_still_there(self) -> None:
+        """Make sure, once the directory is locked, that it is still that volume's: it may have been removed since it
+        was found, and archives without ``volume.json`` would be nobody's. Raises ArchiveError."""
+        if VolumeDirectory.read(self.path).identity != self.identity:
+            raise ArchiveError(
+                f"{self.path} was replaced by the directory of another volume since this run began. Nothing was "
+                "changed. Run again.",
+                kind=REFUSED,
+                path=self.path,
+            )
 
     def save(self) -> None:
         """Write ``volume.json``. Raises ArchiveError (UNWRITABLE)."""
