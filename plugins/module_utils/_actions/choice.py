@@ -13,7 +13,10 @@ import typing as t
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.chain import chain
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.inventory import Inventory
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import parse_archive_name
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import (
+    component,
+    parse_archive_name,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.scan import Scan
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError, InvalidInput
@@ -54,6 +57,8 @@ def choose_directories(backup_set: BackupSet, options: t.Mapping[str, t.Any]) ->
     ]
     wanted = of_namespace if workload is None else [d for d in of_namespace if workload in _workloads(d)]
     what = f"claim {namespace}/{claim}" if claim else f"workload {namespace}/{workload}"
+    if not options["image_id"]:
+        _refuse_doubt(scan, what, namespace, claim)
     by_claim: dict[str, list[VolumeDirectory]] = {}
     for directory in wanted:
         by_claim.setdefault(directory.description["volume"]["claim"], []).append(directory)
@@ -131,6 +136,22 @@ def restore_points(archives: t.Sequence[Archive], prefix: str) -> dict[str, dt.d
     times = {archive.to.snapshot: snapshot_time(prefix, archive.to.snapshot) for archive in archives}
     whole = [(time, name) for name, time in times.items() if time is not None and chain(archives, name)]
     return {name: time for time, name in sorted(whole)}
+
+
+def _refuse_doubt(scan: Scan, what: str, namespace: str, claim: str | None) -> None:
+    """Refuse to choose among the directories that can be read where one that cannot may be what is meant."""
+    wanted = [component(name) for name in (namespace, claim) if name is not None]
+    doubtful = [
+        problem.message
+        for problem in scan.problems
+        if all(part == name for part, name in zip(problem.file.split(os.sep), wanted))
+    ]
+    if doubtful:
+        raise InvalidInput(
+            f"It cannot be said which volumes of {what} the backup set holds: {' '.join(doubtful)} Nothing was "
+            "touched. Put that in order or move it away, or say which volume is meant by image_id (role: "
+            "rbd_restore_image_id) or directory."
+        )
 
 
 def _by_path(backup_set: BackupSet, scan: Scan, path: str) -> VolumeDirectory:

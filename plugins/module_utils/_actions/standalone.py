@@ -223,7 +223,8 @@ def _volumes(path: str) -> list[str]:
     base = os.path.abspath(path)
     for folder, folders, files in os.walk(base, onerror=unreadable):
         folders[:] = sorted(name for name in folders if name != "lost+found" and not name.startswith("."))
-        if VOLUME_FILE in files:
+        # without it nobody knows whose archives they are, which is for whoever reads it to say
+        if VOLUME_FILE in files or any(map(_ARCHIVE.fullmatch, files)):
             found.append(folder)
             folders.clear()
         elif os.path.relpath(folder, base).count(os.sep) >= _ABOVE - 1:

@@ -165,6 +165,23 @@ def test_a_claim_that_was_created_anew_needs_an_image_id(
         run(backup, tmp_path / "w.raw", directory="shop")
 
 
+@pytest.mark.parametrize("options", [{"claim": "data"}, {"workload": "StatefulSet/db"}])
+def test_a_directory_that_cannot_be_read_is_never_passed_over_for_another_of_the_claim(
+    backup: BackupOfContents, tmp_path: pathlib.Path, options: dict[str, t.Any]
+) -> None:
+    backup.add("data", [content(1)], image_id="0a")
+    newer = backup.add("data", [content(2)], image_id="0b")
+    backup.add("other", [content(3)], users=())
+    (newer / "volume.json").write_text("{", encoding="ascii")
+    with pytest.raises(InvalidInput, match=r"volume\.json is damaged.*image_id"):
+        run(backup, tmp_path / "x.raw", **options)
+    assert not (tmp_path / "x.raw").exists()
+    run(backup, tmp_path / "x.raw", **options, image_id=["0a"])
+    assert (tmp_path / "x.raw").read_bytes() == content(1)
+    run(backup, tmp_path / "y.raw", claim="other")
+    assert (tmp_path / "y.raw").read_bytes() == content(3)
+
+
 def test_a_file_that_exists_is_never_overwritten(backup: BackupOfContents, tmp_path: pathlib.Path) -> None:
     backup.add("data", [content(1)])
     (tmp_path / "x.raw").write_bytes(b"mine")
@@ -355,10 +372,12 @@ def test_the_script_lists_all_that_it_can_and_what_it_cannot(backup: BackupOfCon
     directory = backup.add("data-1", [content(1), content(2)])
     (directory / f"{SECOND}.from-{FIRST}.diff.zst").unlink()
     backup.add("data-2", [content(1)])
+    (backup.add("data-3", [content(1)]) / "volume.json").unlink()
     done = script("list", backup.root)
     said = done.stdout.decode()
     assert done.returncode == 1
     assert "volume.json is damaged" in said
+    assert "volume.json: No such file" in said
     assert f"{FIRST}  {4 * MIB} bytes" in said
     assert f"{SECOND}  cannot be restored:" in said
     assert "is missing, its manifest is there" in said
