@@ -40,6 +40,8 @@ def run(environment: Environment) -> Outcome:
         changed, before = _change(environment, load_proof(directory.path), snapshot, reason)
     else:
         with VolumeLock(directory.path):
+            # a consolidation may have removed it until the directory was locked
+            snapshot = _snapshot(environment, backup_set, directory, present)
             proof = load_proof(directory.path)
             _changed, before = _change(environment, proof, snapshot, reason)
             changed = save_proof(directory.path, proof)

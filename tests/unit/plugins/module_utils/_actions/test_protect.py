@@ -1,0 +1,50 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Protection of restore points, without Ceph."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import protect
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError
+from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._actions.backup_of_contents import (
+    BackupOfContents,
+)
+from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._archive import (
+    archive_samples as samples,
+)
+
+
+def test_a_restore_point_that_goes_before_the_lock_is_not_called_protected(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = BackupOfContents(tmp_path / "backup")
+    directory = backup.add("data", [bytes(4096), b"x" * 4096])
+    last = samples.snapshot(2)
+
+    class Late(VolumeLock):
+        def __enter__(self) -> VolumeLock:
+            (directory / f"{last}.from-{samples.snapshot(1)}.diff.zst.json").unlink()
+            return super().__enter__()
+
+    monkeypatch.setattr(protect, "VolumeLock", Late)
+    options = {
+        "root": str(backup.root),
+        "cluster": "lab",
+        "namespace": "shop",
+        "claim": "data",
+        "image_id": None,
+        "restore_point": last,
+        "reason": "court case",
+        "state": "present",
+    }
+    with pytest.raises(ArchiveError, match=last):
+        protect.run(Environment(options))
+    assert not load_proof(str(directory)).pins
