@@ -67,7 +67,8 @@ unit-oldest: ## units of module_utils on Python 3.9, the oldest that modules run
 .PHONY: integration
 integration: ## tests in the lab, which is started when it is not up; those that break the lab come last, one by one
 	rc=0; \
-	tests/tools/with --lab pytest tests/integration -m 'not disruptive' --numprocesses 4 --dist loadfile --durations 10 \
+	tests/tools/with --lab pytest tests/integration -m 'not disruptive' --numprocesses 4 --dist loadfile --no-loadscope-reorder \
+	    --durations 10 \
 	    --junitxml=tests/output/junit/integration.xml || rc=1; \
 	tests/tools/with --lab pytest tests/integration -m disruptive --durations 10 \
 	    --junitxml=tests/output/junit/integration-disruptive.xml || rc=1; \
