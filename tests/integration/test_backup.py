@@ -12,6 +12,7 @@ import signal
 import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import archiving, backup
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import INCOMPLETE
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
@@ -202,6 +203,22 @@ def test_a_directory_that_is_removed_while_a_run_begins_gets_no_archive(
     assert [path.name for path in directory.iterdir()] == [".lock"]
     monkeypatch.undo()
     assert len(modules.backup([spec])["archives"]) == 3
+
+
+def test_a_volume_that_is_not_wholly_restored_is_not_backed_up_in_silence(
+    modules: Modules, images: Images
+) -> None:
+    spec = images.create()
+    history.live(images, modules, spec, [0])
+    images.rbd(spec, "image-meta", "set", INCOMPLETE, f"incomplete: {name(0)}")
+    modules.snapshot([spec], time=day(1))
+    result = modules.backup([spec])
+    assert len(result["archives"]) == 1
+    (warning,) = result["warnings"]
+    assert "not wholly restored" in str(warning)
+    images.rbd(spec, "image-meta", "remove", INCOMPLETE)
+    modules.snapshot([spec], time=day(2))
+    assert "warnings" not in modules.backup([spec])
 
 
 def test_a_volume_without_any_snapshot_of_the_set_is_not_passed_over_in_silence(

@@ -37,6 +37,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volum
     for_each_volume,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import INCOMPLETE
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.space import Space
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes import volumes_from_options
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
@@ -201,7 +202,14 @@ class _Backup:
                 # the listing may be old by now
                 seen, info = read_volume(volume, self._ceph)
                 done = self._plan(volume, seen, directory, examined)
-                directory.update_description(self._describe(volume, info))
+                description = self._describe(volume, info)
+                directory.update_description(description)
+                if INCOMPLETE in description["image"]["metadata"]:
+                    done.messages.append(
+                        f"The image of volume {volume} is marked as not wholly restored ({INCOMPLETE} in its "
+                        "metadata): snapshots that were taken since that restore began do not hold a whole volume. "
+                        "They are backed up all the same. Run the restore again; a complete one removes the mark."
+                    )
             done.tidied = bool(cleaned)
             try:
                 self._carry_out(done, seen.identity, directory)
