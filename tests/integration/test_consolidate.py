@@ -167,6 +167,7 @@ def test_a_damaged_archive_that_cannot_be_made_again_stops_every_removal(
     images.rbd(spec, "snap", "rm", "--snap", name(7), "--no-progress")
     result = run(modules, spec)
     assert archive.name in result["failures"][0]["message"]
+    assert "move it and its manifest out of the backup set" in result["failures"][0]["message"]
     assert len(history.snapshots(images, spec)) == 7
     assert len(history.archives(modules)) >= 8
 

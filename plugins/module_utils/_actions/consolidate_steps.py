@@ -147,7 +147,15 @@ class Steps:
             return archive
         except ArchiveError as error:
             export = self._done.repairs.get(archive.file)
-            if error.details.get("kind") != DAMAGED or export is None:
+            if error.details.get("kind") != DAMAGED:
+                raise
+            if export is None:
+                error.message += (
+                    " Its snapshots are not all in Ceph any more, so that consolidation cannot export it again, and "
+                    "removes nothing of this volume while it lies there. Bring it back from another copy; or move it "
+                    "and its manifest out of the backup set and run the backup, which exports again what it can and "
+                    "names what is lost."
+                )
                 raise
             self._done.damage.append(f"{error.message} It was exported again.")
             self._done.changed = True
