@@ -105,6 +105,11 @@ class State:
     snapshot_id: int | None
     size: int
 
+    def may_be(self, other: State) -> bool:
+        """Whether both can be the same: name and size are equal, and the snapshot ids where both are known."""
+        ids = {number for number in (self.snapshot_id, other.snapshot_id) if number is not None}
+        return self.snapshot == other.snapshot and self.size == other.size and len(ids) < 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Archive:

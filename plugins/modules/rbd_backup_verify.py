@@ -64,6 +64,16 @@ options:
       - With O(mode=sample), how many percent of the bytes of all archives are read by one run, apart from what
         O(sample_days) demands. As many as prove everything in O(sample_days) runs, if not given.
     type: int
+  rebuild_manifests:
+    description:
+      - Make a manifest that is missing or damaged again from its archive, which is read to its end for that. What was
+        damaged is kept under another name. It is the only change that this module makes.
+      - A rebuilt manifest lacks the ids of the snapshots. It is good for a restore, and it counts for retention, but
+        no diff is based on it, and the next backup exports it again while its snapshot is in Ceph. Unless O(mode=deep)
+        has found the restore point equal to its live snapshot before; then it counts as it did.
+      - In an archive that is not compressed, bytes that were changed without a trace cannot be told from good ones.
+    type: bool
+    default: false
   ceph:
     description:
       - How to reach Ceph, for O(mode=deep). Without this option Ceph is not asked.
@@ -84,6 +94,12 @@ EXAMPLES = r"""
     cluster: production
     mode: sample
     sample_days: 30
+
+- name: Make lost manifests again, as far as their archives allow
+  rbd_backup.gfs.rbd_backup_verify:
+    root: /srv/backup
+    cluster: production
+    rebuild_manifests: true
 
 - name: Compare the newest restore point and one more of each volume with Ceph
   rbd_backup.gfs.rbd_backup_verify:
@@ -170,6 +186,10 @@ volumes:
         compared:
           description: Whether it was found equal to its live snapshot.
           type: bool
+    rebuilt:
+      description: The archives whose manifest was rebuilt, or would be in check mode.
+      type: list
+      elements: str
     not_compared:
       description: With O(mode=deep), those of O(restore_points) whose snapshot is not in Ceph.
       type: list
@@ -258,6 +278,7 @@ def main() -> None:
                 "restore_points": {"type": "list", "elements": "str", "default": []},
                 "sample_days": {"type": "int", "default": 30},
                 "sample_share": {"type": "int"},
+                "rebuild_manifests": {"type": "bool", "default": False},
             },
         ),
         run,

@@ -90,7 +90,7 @@ def look_into(
     if directory is None:
         return Found(Holdings(prefix, identity.image_id, snapshots, ()))
     inventory = directory.archives(prefix)
-    retired = load_proof(directory.path).retired
+    proof = load_proof(directory.path)
     problems = (
         *inventory.problems,
         *damaged,
@@ -100,12 +100,15 @@ def look_into(
         ),
     )
     defective = {problem.file for problem in problems}
+    archives = (archive for archive in inventory.archives if archive.file not in defective)
     holdings = Holdings(
         prefix=prefix,
         image_id=identity.image_id,
         snapshots=snapshots,
-        archives=tuple(archive for archive in inventory.archives if archive.file not in defective),
-        retired=frozenset(s.id for s in snapshots if s.id in retired and retired[s.id].snapshot == s.name),
+        archives=tuple(map(proof.identified, archives)),
+        retired=frozenset(
+            s.id for s in snapshots if s.id in proof.retired and proof.retired[s.id].snapshot == s.name
+        ),
         doubtful=any(problem.kind in (MANIFEST, REFUSED) for problem in problems),
         defective=frozenset(name for file in defective for name in [restore_point_of(prefix, file)] if name),
     )

@@ -60,7 +60,8 @@ def examine(
     damaged: list[Problem] = []
     unverified = 0
     for archive in inventory.archives:
-        doubtful = archive.to.snapshot in doubted
+        # what a rebuilt manifest replaced is kept beside it: it may know more
+        doubtful = archive.to.snapshot in doubted and not archive.rebuilt
         if not (everything or doubtful):
             continue
         if stopped():
@@ -93,7 +94,7 @@ def leftovers(found: Found) -> list[tuple[Archive, tuple[str, ...]]]:
     result: list[tuple[Archive, tuple[str, ...]]] = []
     done: set[State] = set()
     for archive in good.values():
-        if archive.to in whole and archive.to not in done:
+        if archive.to in whole and archive.to not in done and not archive.rebuilt:
             done.add(archive.to)
             files = _others(found, archive.to)
             theirs = tuple(file for file in files if file not in good)

@@ -48,7 +48,7 @@ class Verification:
 
     ``chosen`` are the restore points to be proved, ``everything``: also the archives that no chain needs. ``live``
     are those of them that are to be compared with their snapshots, by name; ``gone`` those that should be and whose
-    snapshot is not in Ceph. The rest is what came of it.
+    snapshot is not in Ceph; ``rebuilt`` are the archives whose manifest was made again. The rest is what came of it.
     """
 
     subject: Subject
@@ -66,6 +66,7 @@ class Verification:
     differing: dict[str, Problem] = dataclasses.field(default_factory=dict)
     unrecorded: str | None = None
     unprotected: str | None = None
+    rebuilt: tuple[str, ...] = ()
 
     @classmethod
     def begin(cls, subject: Subject, directory: VolumeDirectory, prefix: str) -> Verification:
@@ -231,6 +232,7 @@ class Verification:
                 for point in self.points
                 if point.snapshot in self.chosen or not point.chain
             ],
+            "rebuilt": list(self.rebuilt),
             "not_compared": list(self.gone),
             "recorded": bool(self.hashed) and self.unrecorded is None,
         }

@@ -22,12 +22,25 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.subjects i
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.verification import Verification
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes import prove_identity
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import parse_archive_name
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import UNREADABLE
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof, save_proof
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.readers import ReaderLock
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import BackupError, InvalidInput
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.rebuild import (
+    lost_manifests,
+    rebuild_manifest,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
+    ArchiveError,
+    BackupError,
+    InvalidInput,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Snapshot
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.overview import size
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.sample import Candidate, due, in_turn
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._version import VERSION
 
 _ALL = "all"
 
@@ -42,7 +55,8 @@ def run(environment: Environment) -> Outcome:
     scan = backup_set.scan()
     subjects = find_subjects(environment, scan)
     chosen = [item for item in subjects.chosen() if item.directory]
-    begun, failures = for_each_subject(chosen, _Begin(environment, backup_set), parallel)
+    begin = _Begin(environment, backup_set)
+    begun, failures = for_each_subject(chosen, begin, parallel)
     _refuse_unknown(options["restore_points"], begun)
     failures += [*subjects.failures, *map(_unknown_directory, subjects.problems)]
     if options["mode"] == "sample":
@@ -67,6 +81,7 @@ def run(environment: Environment) -> Outcome:
     failures += [_failure(item) for item in done if item.defects()]
     volumes = [item.to_dict() for item in done]
     return Outcome(
+        changed=any(item.rebuilt for item in done),
         values={
             "backup_set": backup_set.path,
             "mode": options["mode"],
@@ -88,7 +103,8 @@ def run(environment: Environment) -> Outcome:
             for item in done
             if item.unrecorded
         ]
-        + [item.unprotected for item in done if item.unprotected],
+        + [item.unprotected for item in done if item.unprotected]
+        + begin.refusals,
     )
 
 
@@ -100,11 +116,14 @@ class _Begin:
         self._mode: str = environment.options["mode"]
         self._wanted: list[str] = environment.options["restore_points"]
         self._prefix = backup_set.prefix
+        self.refusals: list[str] = []
 
     def __call__(self, subject: Subject) -> Verification:
         if subject.directory is None:
             raise ValueError("a volume without a directory cannot be verified")
+        rebuilt = self._rebuild(subject.directory) if self._environment.options["rebuild_manifests"] else ()
         item = Verification.begin(subject, subject.directory, self._prefix)
+        item.rebuilt = rebuilt
         if self._mode == "deep":
             self._choose_live(item)
         elif self._mode == "offline" and self._wanted in ([], [_ALL]):
@@ -112,6 +131,31 @@ class _Begin:
         elif self._mode == "offline":
             item.chosen = {point.snapshot for point in item.points if point.snapshot in self._wanted}
         return item
+
+    def _rebuild(self, directory: VolumeDirectory) -> tuple[str, ...]:
+        """Make lost manifests again; return the archives whose manifest was, or would be in check mode.
+
+        One that cannot be rebuilt is found again as a defect.
+        """
+        if self._environment.check_mode:
+            return lost_manifests(directory, directory.archives(self._prefix))
+        with VolumeLock(directory.path):
+            lost = lost_manifests(directory, directory.archives(self._prefix))
+            return tuple(file for file in lost if self._rebuilt(directory, file))
+
+    def _rebuilt(self, directory: VolumeDirectory, file: str) -> bool:
+        name = parse_archive_name(self._prefix, file)
+        try:
+            if name:
+                # first: an older comparison must never speak for what is rebuilt
+                proof = load_proof(directory.path)
+                proof.forget_compared(name.to)
+                save_proof(directory.path, proof)
+            rebuild_manifest(directory, self._prefix, file, self._environment.now(), VERSION)
+        except ArchiveError as error:
+            self.refusals.append(error.message)
+            return False
+        return True
 
     def _choose_live(self, item: Verification) -> None:
         """Choose from the restore points whose snapshot is in Ceph."""
@@ -211,5 +255,6 @@ def _lines(item: Verification, entry: t.Mapping[str, t.Any]) -> list[str]:
     for point in entry["restore_points"]:
         word = point["result"] + (", equal to its live snapshot" if point["compared"] else "")
         lines.append(f"  {point['name']}  {word}")
+    lines += [f"  {file}: its manifest was lost and is rebuilt" for file in item.rebuilt]
     lines += [f"  {name}  not compared: its snapshot is not in Ceph" for name in item.gone]
     return lines + [f"  {problem.message}" for problem in item.defects()]

@@ -34,11 +34,9 @@ def chain(
 def joins(state: State, base: State) -> bool:
     """Whether an archive that stands on *base* may follow one that leads to *state*.
 
-    Name and size must be equal, and the snapshot ids where both are known: a snapshot deleted and created
-    again under the same name is a different one.
+    A snapshot deleted and created again under the same name is a different one, where both ids are known.
     """
-    ids = {number for number in (state.snapshot_id, base.snapshot_id) if number is not None}
-    return state.snapshot == base.snapshot and state.size == base.size and len(ids) < 2
+    return state.may_be(base)
 
 
 _Cost = tuple[int, int, tuple[str, ...]]

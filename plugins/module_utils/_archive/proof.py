@@ -120,6 +120,21 @@ class Proof:
         entry = self.compared.get(state.snapshot)
         return entry.at if entry and state.snapshot_id in (None, entry.snapshot_id) else None
 
+    def forget_compared(self, snapshot: str) -> None:
+        """Drop what was found of a restore point whose archive is known by less than before."""
+        self.compared.pop(snapshot, None)
+
+    def identified(self, archive: Archive) -> Archive:
+        """Return *archive* with the snapshot ids that its rebuilt manifest lost and a comparison with Ceph told."""
+        base = archive.base and self._identified(archive.base)
+        return dataclasses.replace(archive, to=self._identified(archive.to), base=base)
+
+    def _identified(self, state: State) -> State:
+        entry = self.compared.get(state.snapshot)
+        if state.snapshot_id is not None or entry is None:
+            return state
+        return dataclasses.replace(state, snapshot_id=entry.snapshot_id)
+
     def retire(self, snapshot: str, snapshot_id: int, since: dt.datetime) -> None:
         """Note that a snapshot waits to be deleted in Ceph; one that waits already keeps its date."""
         self.retired.setdefault(snapshot_id, Retired(snapshot, snapshot_id, since))

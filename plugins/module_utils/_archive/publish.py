@@ -160,7 +160,7 @@ class ArchiveWriter:
             raise ValueError("seal() comes before publish()")
         temporary, manifest_temporary = self._temporaries
         with self._errors(_HALF_WAY):
-            moved = [self._move_aside(manifest_name(self._path)), self._move_aside(self._path)]
+            moved = [move_aside(manifest_name(self._path)), move_aside(self._path)]
             if any(moved):
                 sync_directory(self._directory)
             check_held(self._directory)
@@ -205,13 +205,18 @@ class ArchiveWriter:
     def _errors(self, untouched: str = _UNTOUCHED) -> t.ContextManager[None]:
         return os_errors("write archive", self._path, UNWRITABLE, untouched)
 
-    def _move_aside(self, path: str) -> bool:
-        if not os.path.lexists(path):
-            return False
-        now = dt.datetime.now(dt.timezone.utc)
-        number = 1
-        while os.path.lexists(bad_name(path, now, number)):
-            number += 1
-        check_held(self._directory)
-        os.rename(path, bad_name(path, now, number))
-        return True
+
+def move_aside(path: str) -> bool:
+    """Rename what is published as *path* to ``<path>.bad-<time>``; return whether it was there.
+
+    Raises OSError, and LockedError when the lock of its directory was lost.
+    """
+    if not os.path.lexists(path):
+        return False
+    now = dt.datetime.now(dt.timezone.utc)
+    number = 1
+    while os.path.lexists(bad_name(path, now, number)):
+        number += 1
+    check_held(os.path.dirname(path))
+    os.rename(path, bad_name(path, now, number))
+    return True

@@ -83,22 +83,38 @@ def state_of(snapshot: Snapshot) -> State:
 
 
 def whole_states(image_id: str, archives: t.Iterable[Archive], given: t.Iterable[State] = ()) -> set[State]:
-    """Return the states that a chain of *archives* reaches, when the states *given* are reached already."""
+    """Return the states that a chain of *archives* reaches, when the states *given* are reached already.
+
+    By the ids of snapshots: what is reached only over a rebuilt manifest, which lacks them, is no ground for a diff.
+    """
+    return reached(((a.base, a.to) for a in archives if a.image_id == image_id and ids_known(a)), given)
+
+
+def restorable_states(
+    image_id: str, archives: t.Iterable[Archive], given: t.Iterable[State] = ()
+) -> set[State]:
+    """The same also over rebuilt manifests, which bind archives by name and size: what can be restored."""
     return reached(((a.base, a.to) for a in archives if a.image_id == image_id), given)
 
 
+def ids_known(archive: Archive) -> bool:
+    """Whether the snapshots of *archive* are known by their ids, and not only by their names."""
+    return None not in (archive.to.snapshot_id, archive.base.snapshot_id if archive.base else 0)
+
+
 def reached(steps: t.Iterable[tuple[State | None, State]], given: t.Iterable[State] = ()) -> set[State]:
-    """Return the states that *steps*, each (base, to), lead to from nothing or from the states *given*."""
-    following: dict[State | None, list[State]] = {}
+    """Return the states that *steps*, each (base, to), lead to from nothing or from what may be the states *given*."""
+    following: dict[str | None, list[tuple[State | None, State]]] = {}
     for base, to in steps:
-        following.setdefault(base, []).append(to)
+        following.setdefault(base.snapshot if base else None, []).append((base, to))
     whole = set(given)
     waiting: list[State | None] = [None, *whole]
     while waiting:
-        for state in following.get(waiting.pop(), ()):
-            if state not in whole:
-                whole.add(state)
-                waiting.append(state)
+        at = waiting.pop()
+        for base, to in following.get(at.snapshot if at else None, ()):
+            if to not in whole and (at is None or base is None or base.may_be(at)):
+                whole.add(to)
+                waiting.append(to)
     return whole
 
 
@@ -125,7 +141,8 @@ def plan_backup(holdings: Holdings, has_parent: HasParent) -> BackupPlan:
 
     A full for the oldest, each other one a diff against its predecessor in Ceph; a full instead of a diff only for a
     permanent reason (see :func:`ground_for_diff`). An archive whose base is lost is made again against the newest
-    restore point before it that is whole.
+    restore point before it that is whole. So is one whose manifest was rebuilt, and what stands on it: by its name
+    alone it is not proved to be what Ceph holds.
     """
     exports: list[Export] = []
     present: list[Snapshot] = []
@@ -147,11 +164,11 @@ def _lost(holdings: Holdings, whole: set[State]) -> tuple[str, ...]:
     One that nothing is left of but an archive which stands on it counts while that archive leads nowhere else.
     """
     names = set(holdings.defective)
-    reached = whole_states(holdings.image_id, holdings.archives)
+    whole_now = whole_states(holdings.image_id, holdings.archives)
     for archive in holdings.archives:
-        if archive.image_id == holdings.image_id and archive.to not in reached:
+        if archive.image_id == holdings.image_id and archive.to not in whole_now:
             names.update(state.snapshot for state in (archive.to, archive.base) if state)
-    names -= {state.snapshot for state in whole}
+    names -= {state.snapshot for state in restorable_states(holdings.image_id, holdings.archives, whole)}
     return tuple(sorted(names - {snapshot.name for snapshot in holdings.snapshots}))
 
 
@@ -172,6 +189,11 @@ def _export(
 def _why_again(holdings: Holdings, snapshot: Snapshot) -> str:
     if snapshot.name in holdings.defective:
         return "; exported again, because its archive is missing, damaged or without a manifest"
-    if any(archive.to == state_of(snapshot) for archive in holdings.archives):
+    state = state_of(snapshot)
+    if any(state.may_be(there) for there in restorable_states(holdings.image_id, holdings.archives)):
+        return (
+            "; exported again, because a manifest was rebuilt and the image was not compared with Ceph since"
+        )
+    if any(archive.to == state for archive in holdings.archives):
         return "; exported again, because what its archive stands on is lost"
     return ""

@@ -19,8 +19,9 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import
     Export,
     HasParent,
     Holdings,
+    ids_known,
+    restorable_states,
     state_of,
-    whole_states,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.remaking import (
     REEXPORT,
@@ -154,20 +155,27 @@ def plan_consolidation(
     kept = {verdict.name for verdict in verdicts if verdict.keep}
     removed = {verdict.name for verdict in verdicts} - kept
     lost = {point.name for point in candidates if point.condition == "bad"} & kept
-    states = sorted((points.states[name] for name in kept - lost), key=_creation_order)
+    states = _in_creation_order([points.states[name] for name in kept - lost])
     remakes, chain = _chain(
         holdings, states, Remaking(holdings, has_parent, wishes.method, wishes.compressed)
     )
     chain += tuple(archive for archive in holdings.archives if archive.to.snapshot in lost)
-    archived = {archive.to for archive in holdings.archives}
-    unarchived = tuple(s.name for s in holdings.active if s.name in removed and state_of(s) not in archived)
+    unarchived = tuple(
+        snapshot.name
+        for snapshot in holdings.active
+        if snapshot.name in removed and not any(a.to.may_be(state_of(snapshot)) for a in holdings.archives)
+    )
     stay = () if wishes.remove_unarchived else unarchived
     return ConsolidationPlan(
         verdicts=verdicts,
         remakes=remakes,
         chain=chain,
         # newest first: a removal that stops half-way leaves none that stands on nothing
-        remove_archives=tuple(archive for archive in reversed(holdings.archives) if archive not in chain),
+        remove_archives=tuple(
+            archive
+            for archive in reversed(holdings.archives)
+            if archive not in chain and not any(remake.replaces(archive) for remake in remakes)
+        ),
         remove_snapshots=tuple(
             snapshot
             for snapshot in holdings.snapshots
@@ -208,10 +216,11 @@ class _Points:
         self._lost = "unknown" if holdings.doubtful else "bad"
         # what stands on a snapshot in Ceph is not lost with an archive: the next backup makes that one again
         there = [state_of(snapshot) for snapshot in holdings.active]
-        self._whole = whole_states(holdings.image_id, holdings.archives, there)
+        self._whole = restorable_states(holdings.image_id, holdings.archives, there)
         self.snapshots = {snapshot.name: snapshot for snapshot in holdings.active}
         self.states: dict[str, State] = {}
-        for archive in holdings.archives:
+        # where a manifest of the same restore point still has the ids, they are taken from it
+        for archive in sorted(holdings.archives, key=ids_known):
             if archive.to.snapshot_id not in holdings.retired:
                 self.states[archive.to.snapshot] = archive.to
         for snapshot in holdings.active:
@@ -236,22 +245,38 @@ class _Points:
         return result
 
 
-def _creation_order(state: State) -> tuple[int, str]:
-    return (state.snapshot_id if state.snapshot_id is not None else -1, state.snapshot)
+def _in_creation_order(states: t.Collection[State]) -> list[State]:
+    """By the ids of the snapshots; by their names, which hold the time, where one has lost its id."""
+    if any(state.snapshot_id is None for state in states):
+        return sorted(states, key=lambda state: state.snapshot)
+    return sorted(states, key=lambda state: (state.snapshot_id or 0, state.snapshot))
 
 
 def _chain(
     holdings: Holdings, kept: list[State], remaking: Remaking
 ) -> tuple[tuple[Remake, ...], tuple[Archive, ...]]:
+    """*kept* in the order of creation. What rebuilt manifests alone lead to stays as it is when its snapshot is gone,
+    and nothing new stands on it."""
     remakes: list[Remake] = []
     chain: list[Archive] = []
     before: State | None = None
+    ground: State | None = None
+    in_ceph = {state_of(snapshot) for snapshot in holdings.active}
     for state in kept:
-        usable = [a for a in holdings.archives if a.to == state and a.image_id == holdings.image_id]
-        present = [a for a in usable if a.base is None] or [a for a in usable if before and a.base == before]
-        if present:
-            chain.append(present[0])
+        usable = [a for a in holdings.archives if a.to.may_be(state) and a.image_id == holdings.image_id]
+        solid = _leading_from(ground, filter(ids_known, usable))
+        by_name = None if solid or state in in_ceph else _leading_from(before, usable)
+        if solid or by_name:
+            chain += filter(None, (solid, by_name))
         else:
-            remakes.append(remaking.remake(state, before))
+            remakes.append(remaking.remake(state, ground, ground != before))
+        if not by_name:
+            ground = state
         before = state
     return tuple(remakes), tuple(chain)
+
+
+def _leading_from(base: State | None, archives: t.Iterable[Archive]) -> Archive | None:
+    """The full among *archives*, or else the diff that stands on *base*."""
+    found = [a for a in archives if a.base is None or (base and a.base.may_be(base))]
+    return min(found, key=lambda archive: archive.base is not None, default=None)

@@ -16,6 +16,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import
     HasParent,
     Holdings,
     ground_for_diff,
+    ids_known,
     state_of,
 )
 
@@ -25,6 +26,7 @@ METHODS = (REEXPORT, MERGE, AUTO)
 _NOW_ITS_BASE = "the restore point that stays before it is now its base"
 _NO_BASE = "the oldest restore point that stays"
 _ONLY_A_FULL = "a full is all that the archives on disk lead to"
+_NO_SOLID_GROUND = "what stays before it has rebuilt manifests and was not compared with Ceph since"
 
 
 class CannotConsolidate(BackupError):
@@ -63,6 +65,11 @@ class Remake:
         """How many bytes of other archives are read."""
         return sum(archive.stored_bytes for archive in self.inputs) if self.method == MERGE else 0
 
+    def replaces(self, archive: Archive) -> bool:
+        """Whether it takes the place of *archive*, whose rebuilt manifest knows the same snapshots by their names."""
+        names = [(one.base.snapshot if one.base else None, one.to.snapshot) for one in (self, archive)]
+        return archive.rebuilt and names[0] == names[1]
+
     def to_dict(self) -> dict[str, t.Any]:
         """The archive as users see it in a plan."""
         return {
@@ -92,14 +99,15 @@ class Remaking:
         self._method = method
         self._compressed = compressed
 
-    def remake(self, to: State, before: State | None) -> Remake:
+    def remake(self, to: State, before: State | None, passed_over: bool = False) -> Remake:
         """Plan the archive that leads to *to*, preferably from *before*, the restore point before it that stays.
 
-        Raises CannotConsolidate when there is no way.
+        *passed_over*: there are later ones, of rebuilt manifests, on which nothing may stand. Raises CannotConsolidate
+        when there is no way.
         """
         snapshot = self._snapshots.get(to)
         diff = self._path(before, to) if before else ()
-        export = self._export(snapshot, before) if snapshot else None
+        export = self._export(snapshot, before, passed_over) if snapshot else None
         # a full never takes the place of a diff that can be exported
         inputs = diff or (() if export and export.base else self._path(None, to))
         base_is_gone = before is not None and before not in self._snapshots
@@ -144,9 +152,9 @@ class Remaking:
             *self._estimate(inputs, to),
         )
 
-    def _export(self, snapshot: Snapshot, before: State | None) -> Export:
+    def _export(self, snapshot: Snapshot, before: State | None, passed_over: bool) -> Export:
         if before is None:
-            return Export(snapshot, None, f"full: {_NO_BASE}")
+            return Export(snapshot, None, f"full: {_NO_SOLID_GROUND if passed_over else _NO_BASE}")
         base = self._snapshots.get(before)
         if base is None:
             return Export(
@@ -167,7 +175,7 @@ class Remaking:
         """
         leading_to: dict[State, list[Archive]] = {}
         for archive in self._holdings.archives:
-            if archive.image_id == self._holdings.image_id and archive.to.snapshot_id is not None:
+            if archive.image_id == self._holdings.image_id and ids_known(archive):
                 leading_to.setdefault(archive.to, []).append(archive)
         waiting: list[tuple[int, tuple[str, ...], tuple[Archive, ...]]] = [(0, (), ())]
         seen: set[State] = set()

@@ -33,6 +33,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lease impo
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import Pin, Proof, save_proof
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.readers import ReaderLock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.rebuild import rebuild_manifest
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import LockedError
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive
@@ -153,6 +154,9 @@ def contents(directory: VolumeDirectory) -> dict[str, bytes]:
 WORK: dict[str, t.Callable[[VolumeDirectory, Archive], object]] = {
     "publishing": lambda directory, old: samples.publish(directory.path, 2, 1),
     "publishing again": lambda directory, old: samples.publish(directory.path, 1),
+    "rebuilding a manifest": lambda directory, old: rebuild_manifest(
+        directory, samples.PREFIX, old.file, samples.NOON, "1.0.0"
+    ),
     "removing": lambda directory, old: directory.remove_archive(old),
     "removing what is superseded": lambda directory, old: directory.remove_superseded(old),
     "cleaning up": lambda directory, old: directory.clean_temporaries(),

@@ -13,6 +13,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import snaps
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import (
     Export,
     Holdings,
+    restorable_states,
     state_of,
     whole_states,
 )
@@ -33,6 +34,13 @@ def archive_of(to: State, base: State | None) -> Archive:
     return Archive(name, to, base, IMAGE, 1, "", 1, "")
 
 
+def rebuilt(archive: Archive) -> Archive:
+    """The same archive with a manifest that was made again from it and knows no ids."""
+    base = archive.base and dataclasses.replace(archive.base, snapshot_id=None)
+    to = dataclasses.replace(archive.to, snapshot_id=None)
+    return dataclasses.replace(archive, to=to, base=base, rebuilt=True)
+
+
 @dataclasses.dataclass
 class SimulatedVolume:
     """Snapshots in Ceph, archives on disk and the list of retired snapshots of one volume."""
@@ -50,7 +58,7 @@ class SimulatedVolume:
         self.next_id += 1
 
     def restorable(self) -> set[str]:
-        return {state.snapshot for state in whole_states(IMAGE, self.archives)}
+        return {state.snapshot for state in restorable_states(IMAGE, self.archives)}
 
     def export(self, export: Export) -> None:
         known = {snapshot.id for snapshot in self.snapshots}

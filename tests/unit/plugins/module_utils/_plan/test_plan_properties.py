@@ -16,10 +16,13 @@ import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import plan_backup
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.consolidation import plan_consolidation
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.guards import Accepted, objection
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.remaking import CannotConsolidate
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._retention import Policy
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._plan.simulated_volume import (
     SimulatedVolume,
     no_parent,
+    rebuilt,
 )
 
 POLICY = Policy(timezone="Europe/Berlin")
@@ -144,3 +147,35 @@ def test_whatever_is_lost_is_brought_back_or_reported_and_the_next_backup_has_no
     assert volume.restorable() | set(plan.lost) == before
     assert not volume.restorable() & set(plan.lost)
     assert not plan_backup(volume.holdings(), no_parent).exports
+
+
+@pytest.mark.parametrize("seed", range(LIVES))
+def test_rebuilt_manifests_lose_nothing_and_heal_while_snapshots_exist(seed: int) -> None:
+    volume, now = random_life(seed)
+    backup(volume)
+    rng = random.Random(seed)
+    share, gone = rng.choice((0.05, 0.5, 1.0)), rng.choice((0.0, 0.1, 0.9))
+    volume.archives = [rebuilt(a) if rng.random() < share else a for a in volume.archives]
+    volume.snapshots = [s for s in volume.snapshots if s.id in volume.retired or rng.random() >= gone]
+    before = volume.restorable()
+    if rng.random() < 0.7:
+        plan = plan_backup(volume.holdings(), no_parent)
+        assert not plan.lost
+        for export in plan.exports:
+            volume.export(export)  # which fails for a base of unknown ids
+        assert not plan_backup(volume.holdings(), no_parent).exports
+        assert volume.restorable() == before
+    for policy in (POLICY, Policy(timezone="UTC", daily=1000)):
+        try:
+            plan = plan_consolidation(volume.holdings(), policy, now, no_parent)
+        except CannotConsolidate:
+            continue
+        if not plan.blocked:
+            assert objection(plan, policy, now, None, Accepted(policy_change=True)) is None
+        kept = {verdict.name for verdict in plan.verdicts if verdict.keep}
+        copied = copy.deepcopy(volume)
+        for step in copied.steps(plan):
+            step()
+            assert kept & before <= copied.restorable()
+        assert not plan_backup(copied.holdings(), no_parent).exports, "no archive is made again and again"
+        assert plan_consolidation(copied.holdings(), policy, now, no_parent).is_empty
