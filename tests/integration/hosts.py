@@ -77,6 +77,10 @@ class Host:
         for pid in self._pids():
             os.kill(pid, signal.SIGCONT)
 
+    def ended(self) -> None:
+        """Wait until it has ended by itself, and so has given back what it held."""
+        self._process.wait(timeout=60)
+
     def kill(self) -> None:
         """End it at once."""
         for pid in self._pids():

@@ -84,6 +84,7 @@ def test_another_host_is_respected_by_every_module_that_writes(
         assert history.files(modules) == before
         beta.go_on()
         assert beta.line() == "still holds"
+        beta.ended()
     assert "failed" not in modules.backup([spec])
 
 
@@ -112,6 +113,7 @@ def test_a_host_that_was_cut_off_and_replaced_stops(modules: Modules, spec: Imag
         beta.go_on()
         beta.thaw()
         assert "was lost" in beta.line()
+        beta.ended()
     assert content(directory)["released"]
 
 
@@ -157,6 +159,7 @@ def test_a_reader_on_another_host_keeps_what_it_reads(
         assert history.snapshots(images, spec) == [name(0), name(1), name(2)]
         beta.go_on()
         beta.line()
+        beta.ended()
     result = modules.consolidate([spec], retention=ONE_DAILY, time=day(2), minimum_kept_share=0)
     assert "failed" not in result, result
     assert history.snapshots(images, spec) == [name(2)]

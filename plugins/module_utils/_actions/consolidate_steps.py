@@ -87,6 +87,8 @@ class Steps:
         for archive in plan.remove_archives:
             self._directory.remove_archive(archive)
             self._done.changed = True
+        # to remove snapshots may take long, and no reader needs them
+        self._directory.end_removal()
         self._remove(plan.remove_snapshots)
         self._settle()
 
@@ -178,7 +180,7 @@ class Steps:
                 self._done.waiting_because = refusal
                 self._done.waiting = [left.name for left in snapshots[number:]]
                 return
-            self._directory.check_removal()
+            self._directory.check_lock()
             self._ceph.remove_snapshot(self._done.volume.spec, snapshot.id)
             self._done.changed = True
 

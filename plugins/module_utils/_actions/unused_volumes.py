@@ -141,12 +141,13 @@ def remove_unused(item: Unused, means: Means) -> None:
         item.removed = True
         for archive in inventory.archives:
             directory.remove_archive(archive)
+        directory.end_removal()
         for snapshot in snapshots:
             refusal = means.pace.refusal()
             if refusal:
                 item.note = f"some of its snapshots are left to the next run: {refusal}"
                 return
-            directory.check_removal()
+            directory.check_lock()
             ceph.remove_snapshot(spec, snapshot.id)
         directory.remove_description()
 

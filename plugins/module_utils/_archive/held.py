@@ -19,6 +19,9 @@ class Holding(t.Protocol):
     def check_removal(self) -> None:
         """The same, and raise LockedError when somebody reads archives there."""
 
+    def end_removal(self) -> None:
+        """The same, and let readers in again."""
+
 
 # by device and inode; the pid tells a forked child that it holds none of them
 _held: dict[tuple[int, int], tuple[int, Holding]] = {}
@@ -61,6 +64,13 @@ def check_removal(directory: str) -> None:
     holding = _holding(directory)
     if holding:
         holding.check_removal()
+
+
+def end_removal(directory: str) -> None:
+    """After the last archive was removed from *directory*: let readers in again. Raises LockedError, OSError."""
+    holding = _holding(directory)
+    if holding:
+        holding.end_removal()
 
 
 def _holding(directory: str) -> Holding | None:

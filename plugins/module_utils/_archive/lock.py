@@ -124,6 +124,12 @@ class VolumeLock:
             self._set_removing(False)
             raise
 
+    def end_removal(self) -> None:
+        """Let readers in again: no more archives are removed. Raises LockedError; OSError."""
+        self.check()
+        if self._lease.removing:
+            self._set_removing(False)
+
     def _set_removing(self, removing: bool) -> None:
         self._lease = dataclasses.replace(self._lease, removing=removing)
         write_lease(self._descriptor, self._lease)

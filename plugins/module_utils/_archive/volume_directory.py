@@ -23,7 +23,11 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files impo
     remove_if_there,
     sync_directory,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.held import check_held, check_removal
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.held import (
+    check_held,
+    check_removal,
+    end_removal,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.inventory import (
     Inventory,
     take_inventory,
@@ -157,12 +161,23 @@ class VolumeDirectory:
         return take_inventory(self.path, self.identity, prefix)
 
     def check_removal(self) -> None:
-        """Make sure that archives may be removed now, and keep readers out from then on until the lock is given back.
+        """Make sure that archives may be removed now, and keep readers out until :meth:`end_removal`, or until the lock is
+        given back.
 
         Raises LockedError when somebody reads them or the lock was lost; ArchiveError.
         """
         with os_errors("look for readers in", self.path, UNREADABLE, "No archive was removed."):
             check_removal(self.path)
+
+    def end_removal(self) -> None:
+        """Let readers in again after the last archive was removed. Raises LockedError; ArchiveError."""
+        with os_errors("let readers into", self.path, UNWRITABLE, "Nothing was changed by that."):
+            end_removal(self.path)
+
+    def check_lock(self) -> None:
+        """Make sure that the lock, where we took it, is still ours. Raises LockedError; ArchiveError."""
+        with os_errors("look at the lock of", self.path, UNREADABLE, "Nothing was changed by that."):
+            check_held(self.path)
 
     def remove_archive(self, archive: Archive) -> None:
         """Remove a published archive and its manifest. Raises ArchiveError (UNWRITABLE); LockedError.

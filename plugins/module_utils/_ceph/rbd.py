@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+import signal
 import threading
 import typing as t
 
@@ -18,6 +19,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import answer
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.child import TAIL
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.runner import (
     READ_SIZE,
+    Completed,
     InputStream,
     OutputStream,
     Receipt,
@@ -40,6 +42,9 @@ _QUIET = ("--debug-ms", "0", "--log-to-stderr=false", "--err-to-stderr=true")
 
 # What can be asked for at creation; other features follow from how an image is made or used.
 _CREATABLE = ("layering", "exclusive-lock", "object-map", "fast-diff", "deep-flatten", "journaling")
+
+# rbd crashes now and then while it starts threads on a busy machine (seen with 16.2: std::system_error).
+_CRASHES = (-signal.SIGABRT, -signal.SIGSEGV)
 
 Answer = t.TypeVar("Answer")
 AnyStream = t.TypeVar("AnyStream", bound=Stream)
@@ -145,7 +150,7 @@ class RbdClient:
         doing = f"listing the images of {_place(pool, rados_namespace)}"
         command = (*self._in(pool, rados_namespace, "ls"), "--long", "--format", "json")
         try:
-            completed = self._runner.run(command, self._stall_timeout)
+            completed = self._look(command, self._stall_timeout)
             said = completed.stderr.encode("utf-8", "replace")
             # It writes when it is through or not at all, and its exit code is what became of the last image.
             passed_over = completed.stdout and b"rbd: error opening " in said
@@ -278,9 +283,9 @@ class RbdClient:
     def metadata(self, spec: ImageSpec) -> dict[str, str]:
         """Return the image's metadata. It may hold an encryption key: never print it."""
         doing, command = f"reading the metadata of {spec}", self._on(spec, "image-meta", "list")
-        answer = self._run(doing, (*command, "--format", "json"))
+        answer = self._run(doing, (*command, "--format", "json"), only_looks=True)
         # rbd answers with nothing at all, exit code 0, where an image has none; only its words prove that.
-        if not answer and b"There are 0 metadata" in self._run(doing, command):
+        if not answer and b"There are 0 metadata" in self._run(doing, command, only_looks=True):
             return {}
         return self._read(doing, answer, answers.metadata)
 
@@ -314,9 +319,14 @@ class RbdClient:
         namespace = ("--namespace", _name(rados_namespace)) if rados_namespace else ()
         return (*self._rbd, *command, "--pool", _name(pool), *namespace)
 
-    def _run(self, doing: str, argv: t.Sequence[str]) -> bytes:
+    def _look(self, argv: t.Sequence[str], timeout: float) -> Completed:
+        """Run what changes nothing: once more where the program crashed."""
+        completed = self._runner.run(argv, timeout)
+        return self._runner.run(argv, timeout) if completed.rc in _CRASHES else completed
+
+    def _run(self, doing: str, argv: t.Sequence[str], only_looks: bool = False) -> bytes:
         try:
-            completed = self._runner.run(argv, self._timeout)
+            completed = (self._look if only_looks else self._runner.run)(argv, self._timeout)
             if completed.rc != 0:
                 raise failures.ended(argv[0], completed.rc, completed.stderr)
         except CephError as error:
@@ -330,7 +340,7 @@ class RbdClient:
                 pass
 
     def _ask(self, doing: str, argv: t.Sequence[str], read: t.Callable[[bytes], Answer]) -> Answer:
-        return self._read(doing, self._run(doing, argv), read)
+        return self._read(doing, self._run(doing, argv, only_looks=True), read)
 
     def _read(self, doing: str, answer: bytes, read: t.Callable[[bytes], Answer]) -> Answer:
         try:

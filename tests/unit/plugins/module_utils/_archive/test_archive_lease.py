@@ -269,6 +269,16 @@ def test_a_removal_is_announced_until_the_lock_is_given_back(tmp_path: pathlib.P
         pass
 
 
+def test_readers_may_come_again_when_the_last_archive_was_removed(tmp_path: pathlib.Path) -> None:
+    directory = samples.volume_directory(tmp_path)
+    with VolumeLock(directory.path):
+        directory.check_removal()
+        directory.end_removal()
+        directory.check_lock()
+        with ReaderLock(directory.path, patience=0), pytest.raises(LockedError, match="being read"):
+            directory.check_removal()
+
+
 @pytest.mark.parametrize(
     ("number", "why"),
     [(errno.EROFS, "read-only"), (errno.EACCES, "may not write"), (errno.ENOSPC, "No space left")],

@@ -54,6 +54,27 @@ def answer(stdout: bytes) -> Completed:
     return Completed(0, stdout, "")
 
 
+def test_a_question_is_asked_once_more_where_the_program_crashed() -> None:
+    crashed = Completed(-6, b"", "terminate called after throwing an instance of 'std::system_error'")
+    notebook = Notebook(crashed, answer(b"[]"))
+    assert RbdClient(notebook).snapshots(SPEC) == ()
+    assert notebook.commands[0] == notebook.commands[1]
+    with pytest.raises(CephError, match="was killed by signal 6"):
+        RbdClient(Notebook(crashed, crashed)).snapshots(SPEC)
+
+
+@pytest.mark.parametrize("rc", [-6, -9])
+def test_what_changes_something_or_was_killed_is_not_done_twice(rc: int) -> None:
+    notebook = Notebook(Completed(rc, b"", ""))
+    with pytest.raises(CephError, match="was killed by signal"):
+        RbdClient(notebook).create_snapshot(SPEC, "s")
+    assert len(notebook.commands) == 1
+    killed = Notebook(Completed(-9, b"", ""))
+    with pytest.raises(CephError, match="was killed by signal 9"):
+        RbdClient(killed).snapshots(SPEC)
+    assert len(killed.commands) == 1
+
+
 def last_command(call: t.Callable[[RbdClient], object], *answers: Completed) -> list[str]:
     notebook = Notebook(*answers)
     try:
