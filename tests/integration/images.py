@@ -137,7 +137,9 @@ class Images:
     def _run(self, *words: str) -> str:
         command = ["rbd", "--conf", self._conf, *words]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode == -signal.SIGABRT and (words[0] in ("ls", "status") or words[:2] == ("snap", "ls")):
+        if done.returncode == -signal.SIGABRT and (
+            words[0] in ("ls", "status") or words[:2] == ("snap", "ls")
+        ):
             # rbd 16.2 crashes now and then while it starts threads on a busy machine
             done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert done.returncode == 0, f"rbd {' '.join(words)}: {done.stderr}"

@@ -161,10 +161,10 @@ class VolumeDirectory:
         return take_inventory(self.path, self.identity, prefix)
 
     def check_removal(self) -> None:
-        """Make sure that archives may be removed now, and keep readers out until :meth:`end_removal`, or until the lock is
-        given back.
+        """Make sure that archives may be removed now, and keep readers out until :meth:`end_removal`.
 
-        Raises LockedError when somebody reads them or the lock was lost; ArchiveError.
+        Giving the lock back lets them in as well. Raises LockedError when somebody reads
+        them or the lock was lost; ArchiveError.
         """
         with os_errors("look for readers in", self.path, UNREADABLE, "No archive was removed."):
             check_removal(self.path)
