@@ -3,28 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long a run takes that has nothing to do: made-up directories with real manifests, and canned answers of Ceph.
 
-    tests/tools/with python tests/bench/idle.py [--volumes 1000] [--archives 14] [--rounds 3] [--profile]
-
-Prints one JSON object; seconds are of the action behind rbd_export_diff without the start of Python and Ansible.
+Seconds are of the action behind rbd_export_diff without the start of Python and Ansible.
 """
 
 from __future__ import annotations
 
-import argparse
-import cProfile
 import datetime as dt
 import hashlib
 import json
 import os
 import pathlib
-import pstats
 import statistics
-import sys
-import tempfile
 import time
 import typing as t
-
-sys.path.insert(0, os.environ["ANSIBLE_COLLECTIONS_PATH"])  # tests/tools/with sets it
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import backup
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment
@@ -211,7 +202,7 @@ def volume_option(volume: Volume) -> dict[str, t.Any]:
     }
 
 
-def measure(root: str, count: int, archives: int, rounds: int) -> dict[str, t.Any]:
+def idle_run(root: str, count: int, archives: int, rounds: int) -> dict[str, t.Any]:
     """Make the set in *root*, run on it, and return the figures."""
     volumes = [image(number) for number in range(count)]
     make_set(root, volumes, archives)
@@ -226,7 +217,15 @@ def measure(root: str, count: int, archives: int, rounds: int) -> dict[str, t.An
         "timezone": None,
         "compression": "zstd",
         "compression_level": None,
+        "compression_threads": 0,
         "planned_snapshot": None,
+        "planned_for": None,
+        "stop_at": None,
+        "max_duration": None,
+        "stop_grace": 600,
+        "retries": 2,
+        "verify": "recorded",
+        "minimum_free": 0,
     }
     seconds = []
     for _round in range(rounds):
@@ -244,26 +243,3 @@ def measure(root: str, count: int, archives: int, rounds: int) -> dict[str, t.An
         "median_seconds": statistics.median(seconds),
         "ceph_commands": runner.commands,
     }
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=t.cast(str, __doc__).splitlines()[0])
-    parser.add_argument("--volumes", type=int, default=1000)
-    parser.add_argument("--archives", type=int, default=14)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--profile", action="store_true", help="say where the time goes instead")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="rbd-backup-idle-") as root:
-        profile = cProfile.Profile()
-        if arguments.profile:
-            profile.enable()
-        figures = measure(root, arguments.volumes, arguments.archives, arguments.rounds)
-        profile.disable()
-    print(json.dumps(figures))
-    if arguments.profile:
-        pstats.Stats(profile).sort_stats("tottime").print_stats(25)
-
-
-if __name__ == "__main__":
-    main()
