@@ -109,9 +109,19 @@ class ManyClaims:
         }
         metadata = {"name": image, "labels": {LABEL: self._label}}
         self._ask("POST", "/api/v1/persistentvolumes", {"metadata": metadata, "spec": volume})
-        bound = {"phase": "Bound", "accessModes": volume["accessModes"], "capacity": volume["capacity"]}
-        self._ask("PATCH", f"{path}/{name}/status", {"status": bound})
+        self.mark_bound(namespace, name)
         self._ask("PATCH", f"/api/v1/persistentvolumes/{image}/status", {"status": {"phase": "Bound"}})
+
+    def mark_bound(self, namespace: str, name: str) -> None:
+        """Say that a claim is bound. A controller that saw it before its volume calls it lost for a while."""
+        spec = claim_spec(self._storage_class)
+        bound = {
+            "phase": "Bound",
+            "accessModes": spec["accessModes"],
+            "capacity": spec["resources"]["requests"],
+        }
+        path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}/status"
+        self._ask("PATCH", path, {"status": bound})
 
     def _forget(self, pair: tuple[str, str]) -> None:
         namespace, name = pair

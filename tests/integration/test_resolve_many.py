@@ -9,6 +9,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.resolve import resolve
 from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
 from ansible_collections.rbd_backup.gfs.tests.integration.many_claims import ManyClaims
+from ansible_collections.rbd_backup.gfs.tests.integration.processes import eventually
 
 BLOCK = "rook-ceph-block"
 NAMESPACES, CLAIMS = 20, 50
@@ -18,6 +19,14 @@ def test_a_thousand_claims_in_twenty_namespaces(lab: Lab) -> None:
     many = ManyClaims(lab.admin_kubeconfig, NAMESPACES, CLAIMS, BLOCK)
     with many.made():
         wanted = [{"namespace": name, "deployments": ["web"]} for name in many.namespaces]
+
+        def settled() -> bool:
+            lost = resolve(connect({"kubeconfig": lab.kubeconfig}), wanted, [BLOCK]).skipped
+            for item in lost:
+                many.mark_bound(item["namespace"], item["claim"])
+            return not lost
+
+        eventually(settled, seconds=60)
         for page_size, pages in ((500, 0), (40, NAMESPACES)):
             cluster = connect({"kubeconfig": lab.kubeconfig}, page_size=page_size)
             result = resolve(cluster, wanted, [BLOCK])
