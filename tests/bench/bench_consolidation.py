@@ -37,7 +37,7 @@ _SIZE = 256 * MIB
 _POLICY = Policy(timezone="UTC", daily=7, weekly=3, monthly=0)
 _FIRST = dt.datetime(2026, 11, 1, 17, tzinfo=dt.timezone.utc)  # a Sunday
 _DAYS = 22
-_OPTIONS = {"compression": "zstd", "compression_level": None, "prefix": "gfs"}
+_OPTIONS = {"compression": "zstd", "compression_level": None, "compression_threads": 0, "prefix": "gfs"}
 
 
 def measure(bench: Bench, repeats: int) -> t.Iterator[Line]:

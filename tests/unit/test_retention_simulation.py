@@ -5,13 +5,9 @@
 
 from __future__ import annotations
 
-import pathlib
-import runpy
-
-TOOL = pathlib.Path(__file__).resolve().parents[1] / "tools" / "retention_simulation.py"
+from ansible_collections.rbd_backup.gfs.tests.tools.retention_simulation import BEGIN, DOCUMENT, END, simulation
 
 
 def test_the_documentation_shows_what_the_simulation_prints() -> None:
-    tool = runpy.run_path(str(TOOL))
-    documented = tool["DOCUMENT"].read_text(encoding="utf-8").split(tool["BEGIN"])[1].split(tool["END"])[0]
-    assert documented == tool["simulation"](), "run python tests/tools/retention_simulation.py --write"
+    documented = DOCUMENT.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
+    assert documented == simulation(), "run python tests/tools/retention_simulation.py --write"
