@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.rbd_backup.gfs.tests.tools.retention_simulation import BEGIN, DOCUMENT, END, simulation
+from ansible_collections.rbd_backup.gfs.tests.tools.retention_simulation import (
+    BEGIN,
+    DOCUMENT,
+    END,
+    simulation,
+)
 
 
 def test_the_documentation_shows_what_the_simulation_prints() -> None:
