@@ -7,11 +7,16 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Standard attributes; a module adds its own support levels or takes a ready set."""
+    """What every module says of itself, and a set of support levels beside it; a module names where it differs."""
 
     DOCUMENTATION = r"""
 options: {}
 attributes:
+  action_group:
+    description: Use C(group/rbd_backup.gfs.gfs) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - rbd_backup.gfs.gfs
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying target.
   diff_mode:
@@ -22,31 +27,28 @@ attributes:
       - This assumes that the system controlled/queried by the module has not changed in a relevant way.
 """
 
-    # Every module of the collection is in the action group; a module names this set beside the standard one.
-    ACTIONGROUP_GFS = r"""
+    CHANGING = r"""
 options: {}
 attributes:
-  action_group:
-    description: Use C(group/rbd_backup.gfs.gfs) in C(module_defaults) to set defaults for this module.
+  check_mode:
     support: full
-    membership:
-      - rbd_backup.gfs.gfs
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
 """
 
-    # A module that only reads.
     READ_ONLY = r"""
 options: {}
 attributes:
   check_mode:
     support: full
-    details:
+    details: &nothing
       - This action does not modify state.
   diff_mode:
     support: N/A
-    details:
-      - This action does not modify state.
+    details: *nothing
   idempotent:
     support: full
-    details:
-      - This action does not modify state.
+    details: *nothing
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """``volumes``: what to work on; ``archive``: where the archives are; ``prefix``: which snapshots are ours."""
+    """``volumes``: what to work on; ``archive``: where the archives are; ``restore_point``: which one is meant."""
 
     VOLUMES = r"""
 options:
@@ -19,10 +19,13 @@ options:
     type: list
     elements: dict
     required: true
-  parallel:
-    description: How many volumes are worked on at the same time.
-    type: int
-    default: 2
+  prefix:
+    description:
+      - Snapshots of this backup set are named C(<prefix>-<UTC time>), for example C(gfs-20261123T170000Z).
+      - Snapshots whose name is not exactly of this form are never touched.
+      - 1 to 32 letters, digits, C(-) or C(_), beginning with a letter or a digit.
+    type: str
+    default: gfs
 """
 
     CHOSEN_VOLUMES = r"""
@@ -36,6 +39,10 @@ options:
         Ceph cannot be asked.
     type: list
     elements: dict
+"""
+
+    PARALLEL = r"""
+options:
   parallel:
     description: How many volumes are worked on at the same time.
     type: int
@@ -78,13 +85,17 @@ options:
     default: 0
 """
 
-    PREFIX = r"""
+    RESTORE_POINT = r"""
 options:
-  prefix:
-    description:
-      - Snapshots of this backup set are named C(<prefix>-<UTC time>), for example C(gfs-20261123T170000Z).
-      - Snapshots whose name is not exactly of this form are never touched.
-      - 1 to 32 letters, digits, C(-) or C(_), beginning with a letter or a digit.
+  namespace:
+    description: Namespace of the claim.
     type: str
-    default: gfs
+  claim:
+    description: Name of the claim.
+    type: str
+  restore_point:
+    description:
+      - V(latest), or the exact name of a snapshot, or a time (ISO 8601 with C(Z) or a UTC offset), which takes the
+        newest restore point at or before it.
+    type: str
 """

@@ -11,6 +11,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import describe
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._argument_specs import ACCESS
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import BackupError, MissingLibrary
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.auth_spec import secrets_in
 
@@ -32,13 +33,15 @@ class _Module(AnsibleModule):
 
 
 def run_module(
-    argument_spec: dict[str, t.Any], action: t.Callable[[Environment], Outcome], **constraints: t.Any
+    action: t.Callable[[Environment], Outcome], options: t.Mapping[str, t.Any], **constraints: t.Any
 ) -> None:
-    """Run *action* as the module that Ansible called. *constraints* are AnsibleModule's (``required_if``, ...).
+    """Run *action* as the module that Ansible called.
 
-    The task fails when a volume failed, after all the others were done; ``failures`` names each.
+    *options* is the argument spec, in which the ways to Kubernetes and to Ceph need not be named; *constraints* are
+    AnsibleModule's (``required_if``, ...). The task fails when a volume failed, after all the others were done;
+    ``failures`` names each.
     """
-    module = _Module(argument_spec=argument_spec, supports_check_mode=True, **constraints)
+    module = _Module(argument_spec={**ACCESS, **options}, supports_check_mode=True, **constraints)
     environment = Environment(module.params, module.check_mode)
     try:
         outcome = action(environment)

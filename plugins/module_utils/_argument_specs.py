@@ -10,37 +10,29 @@ import typing as t
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.access_spec import CEPH_SPEC
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.auth_spec import AUTH_SPEC
 
-VOLUMES_SPEC: dict[str, t.Any] = {
+# What every module takes: the ways to Kubernetes and to Ceph.
+ACCESS: dict[str, t.Any] = {**AUTH_SPEC, "ceph": CEPH_SPEC}
+
+# For a module that can do without Ceph: where nothing is said of it, there is none.
+OPTIONAL_CEPH: dict[str, t.Any] = {"ceph": {**CEPH_SPEC, "apply_defaults": False}}
+
+VOLUMES: dict[str, t.Any] = {
     "volumes": {"type": "list", "elements": "dict", "required": True},
-    "parallel": {"type": "int", "default": 2},
+    "prefix": {"type": "str", "default": "gfs"},
 }
 
-ARCHIVE_SPEC: dict[str, t.Any] = {
+# For a module that takes the whole backup set where no volumes are given.
+CHOSEN_VOLUMES: dict[str, t.Any] = {"volumes": {"type": "list", "elements": "dict"}}
+
+PARALLEL: dict[str, t.Any] = {"parallel": {"type": "int", "default": 2}}
+
+ARCHIVE: dict[str, t.Any] = {
     "root": {"type": "path", "required": True},
     "cluster": {"type": "str", "required": True},
 }
 
-COMPRESSION_SPEC: dict[str, t.Any] = {
+COMPRESSION: dict[str, t.Any] = {
     "compression": {"type": "str", "choices": ["zstd", "gzip", "none"], "default": "zstd"},
     "compression_level": {"type": "int"},
     "compression_threads": {"type": "int", "default": 0},
 }
-
-# For a module that takes the whole backup set where no volumes are given.
-CHOSEN_VOLUMES_SPEC: dict[str, t.Any] = {
-    "volumes": {"type": "list", "elements": "dict"},
-    "parallel": VOLUMES_SPEC["parallel"],
-}
-
-PREFIX_SPEC: dict[str, t.Any] = {"prefix": {"type": "str", "default": "gfs"}}
-
-# For a module that can do without Ceph: where nothing is said of it, there is none.
-OPTIONAL_CEPH_SPEC: dict[str, t.Any] = {"ceph": {**CEPH_SPEC, "apply_defaults": False}}
-
-
-def argument_spec(*parts: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Join *parts* with what every module takes: the ways to Kubernetes and to Ceph."""
-    spec: dict[str, t.Any] = {**AUTH_SPEC, "ceph": CEPH_SPEC}
-    for part in parts:
-        spec.update(part)
-    return spec

@@ -25,20 +25,13 @@ description:
   - A volume that fails does not stop the others; the task then fails and names each that did.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
-  - rbd_backup.gfs.attributes.actiongroup_gfs
-  - rbd_backup.gfs.common.volumes
-  - rbd_backup.gfs.common.archive
-  - rbd_backup.gfs.common.compression
-  - rbd_backup.gfs.common.prefix
+  - rbd_backup.gfs.attributes.changing
   - rbd_backup.gfs.ceph
   - rbd_backup.gfs.kubernetes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
+  - rbd_backup.gfs.common.volumes
+  - rbd_backup.gfs.common.parallel
+  - rbd_backup.gfs.common.archive
+  - rbd_backup.gfs.common.compression
 options:
   retention:
     description: How many restore points stay. Not all three numbers can be 0. The newest one always stays.
@@ -184,14 +177,9 @@ plans:
   type: list
   elements: dict
   contains:
-    namespace:
-      description: Namespace of the claim.
-      type: str
-      sample: shop
-    claim:
-      description: Name of the claim.
-      type: str
-      sample: data-db-0
+    <<: &claim
+      namespace: {description: Namespace of the claim., type: str, sample: shop}
+      claim: {description: Name of the claim., type: str, sample: data-db-0}
     restore_points:
       description: Every restore point in ascending time, with C(name), C(time), C(keep) and C(reasons).
       type: list
@@ -238,22 +226,17 @@ plans:
       description: Why nothing is removed of this volume; null when nothing stands in the way.
       type: str
 archives:
-  description: The archives that were made again.
+  description: The archives that were made again. Empty in check mode.
   returned: success, or when only volumes failed
   type: list
   elements: dict
   contains:
-    namespace:
-      description: Namespace of the claim.
-      type: str
-    claim:
-      description: Name of the claim.
-      type: str
+    <<: *claim
     snapshot:
-      description: The restore point.
+      description: The snapshot that the archive leads to.
       type: str
     base:
-      description: The restore point that it stands on; null for a full.
+      description: The snapshot that the archive stands on; null for a full.
       type: str
     kind:
       description: V(full) or V(diff).
@@ -262,16 +245,16 @@ archives:
       description: V(reexport) or V(merge).
       type: str
     path:
-      description: The file.
+      description: Path of the archive.
       type: str
     stream_bytes:
-      description: Bytes of the stream in it.
+      description: Bytes of the stream in the archive before compression, with zeros taken out.
       type: int
     stored_bytes:
-      description: Bytes of the file.
+      description: Bytes of the archive on disk.
       type: int
     seconds:
-      description: The time that it took.
+      description: How long it took.
       type: float
 peak_extra_bytes:
   description: About how many bytes more are taken at most at one time, with O(parallel) volumes being worked on.
@@ -301,75 +284,58 @@ failures:
   type: list
   elements: dict
   contains:
-    namespace:
-      description: Namespace of the claim.
-      type: str
-      sample: shop
-    claim:
-      description: Name of the claim.
-      type: str
-      sample: data-db-0
+    <<: *claim
     image:
       description: The image, as pool, RADOS namespace if any, and name.
       type: str
       sample: replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
-    message:
-      description: What failed, what was left untouched, and what to do.
-      type: str
+    message: {description: "What failed, what was left untouched, and what to do.", type: str}
 """
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils import _argument_specs as shared
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidate import run
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._adapter import run_module
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._argument_specs import (
-    ARCHIVE_SPEC,
-    COMPRESSION_SPEC,
-    PREFIX_SPEC,
-    VOLUMES_SPEC,
-    argument_spec,
-)
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        argument_spec(
-            VOLUMES_SPEC,
-            ARCHIVE_SPEC,
-            COMPRESSION_SPEC,
-            PREFIX_SPEC,
-            {
-                "retention": {
-                    "type": "dict",
-                    "default": {},
-                    "apply_defaults": True,
-                    "options": {
-                        "daily": {"type": "int", "default": 7},
-                        "weekly": {"type": "int", "default": 4},
-                        "monthly": {"type": "int", "default": 3},
-                        "weekly_day": {"type": "str", "default": "sunday"},
-                    },
-                },
-                "timezone": {"type": "str"},
-                "time": {"type": "str"},
-                "method": {
-                    "type": "str",
-                    "choices": ["reexport", "merge", "auto"],
-                    "default": "reexport",
-                },
-                "max_snapshot_removals": {"type": "int"},
-                "snapshot_removals_per_second": {"type": "float", "default": 5.0},
-                "max_snaptrim_pgs": {"type": "int", "default": 100},
-                "accept_policy_change": {"type": "bool", "default": False},
-                "accept_lost_newest": {"type": "bool", "default": False},
-                "remove_unarchived": {"type": "bool", "default": False},
-                "remove_without_snapshot": {"type": "bool", "default": False},
-                "remove_unused_volumes": {"type": "list", "elements": "str", "default": []},
-                "resolution_complete": {"type": "bool", "default": False},
-                "minimum_kept_share": {"type": "int", "default": 70},
-                "proof_max_age": {"type": "int", "default": 30},
-            },
-        ),
         run,
+        {
+            **shared.VOLUMES,
+            **shared.PARALLEL,
+            **shared.ARCHIVE,
+            **shared.COMPRESSION,
+            "retention": {
+                "type": "dict",
+                "default": {},
+                "apply_defaults": True,
+                "options": {
+                    "daily": {"type": "int", "default": 7},
+                    "weekly": {"type": "int", "default": 4},
+                    "monthly": {"type": "int", "default": 3},
+                    "weekly_day": {"type": "str", "default": "sunday"},
+                },
+            },
+            "timezone": {"type": "str"},
+            "time": {"type": "str"},
+            "method": {
+                "type": "str",
+                "choices": ["reexport", "merge", "auto"],
+                "default": "reexport",
+            },
+            "max_snapshot_removals": {"type": "int"},
+            "snapshot_removals_per_second": {"type": "float", "default": 5.0},
+            "max_snaptrim_pgs": {"type": "int", "default": 100},
+            "accept_policy_change": {"type": "bool", "default": False},
+            "accept_lost_newest": {"type": "bool", "default": False},
+            "remove_unarchived": {"type": "bool", "default": False},
+            "remove_without_snapshot": {"type": "bool", "default": False},
+            "remove_unused_volumes": {"type": "list", "elements": "str", "default": []},
+            "resolution_complete": {"type": "bool", "default": False},
+            "minimum_kept_share": {"type": "int", "default": 70},
+            "proof_max_age": {"type": "int", "default": 30},
+        },
     )
 
 

@@ -21,10 +21,10 @@ description:
     data and is not backed up is returned in RV(left_out), each with its reason.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
-  - rbd_backup.gfs.attributes.actiongroup_gfs
   - rbd_backup.gfs.attributes.read_only
   - rbd_backup.gfs.ceph
   - rbd_backup.gfs.kubernetes
+  - rbd_backup.gfs.common.parallel
 options:
   workloads:
     description: The workloads, by namespace.
@@ -52,10 +52,6 @@ options:
     description: Fail when there is any problem.
     type: bool
     default: false
-  parallel:
-    description: How many volumes are proved against Ceph at the same time.
-    type: int
-    default: 2
   resolved_for:
     description:
       - The RV(resolved_for) of an earlier task of the same run. If this task asks the same thing of the same API server
@@ -90,14 +86,8 @@ volumes:
   type: list
   elements: dict
   contains:
-    namespace:
-      description: Namespace of the claim.
-      type: str
-      sample: shop
-    claim:
-      description: Name of the claim.
-      type: str
-      sample: data-db-0
+    namespace: {description: Namespace of the claim., type: str, sample: shop}
+    claim: {description: Name of the claim., type: str, sample: data-db-0}
     pool:
       description: Pool of the image.
       type: str
@@ -225,36 +215,31 @@ reused:
   type: bool
 """
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils import _argument_specs as shared
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.resolve import run
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._adapter import run_module
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._argument_specs import (
-    OPTIONAL_CEPH_SPEC,
-    argument_spec,
-)
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        argument_spec(
-            OPTIONAL_CEPH_SPEC,
-            {
-                "workloads": {
-                    "type": "list",
-                    "elements": "dict",
-                    "required": True,
-                    "options": {
-                        "namespace": {"type": "str", "required": True},
-                        "deployments": {"type": "raw", "required": True},
-                    },
-                },
-                "storage_classes": {"type": "list", "elements": "str", "required": True},
-                "strict": {"type": "bool", "default": False},
-                "parallel": {"type": "int", "default": 2},
-                "resolved_for": {"type": "str"},
-            },
-        ),
         run,
+        {
+            **shared.OPTIONAL_CEPH,
+            **shared.PARALLEL,
+            "workloads": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "namespace": {"type": "str", "required": True},
+                    "deployments": {"type": "raw", "required": True},
+                },
+            },
+            "storage_classes": {"type": "list", "elements": "str", "required": True},
+            "strict": {"type": "bool", "default": False},
+            "resolved_for": {"type": "str"},
+        },
     )
 
 

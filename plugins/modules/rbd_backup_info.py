@@ -18,12 +18,12 @@ description:
   - Writes nothing, reads no archive, and needs neither Ceph nor Kubernetes. A mount that is read-only is enough.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
-  - rbd_backup.gfs.attributes.actiongroup_gfs
   - rbd_backup.gfs.attributes.read_only
-  - rbd_backup.gfs.common.archive
-  - rbd_backup.gfs.common.chosen_volumes
   - rbd_backup.gfs.ceph
   - rbd_backup.gfs.kubernetes
+  - rbd_backup.gfs.common.chosen_volumes
+  - rbd_backup.gfs.common.parallel
+  - rbd_backup.gfs.common.archive
 options:
   volumes:
     description:
@@ -97,18 +97,13 @@ volumes:
       description: Claim and image, for people.
       type: str
       sample: shop/data-db-0 (replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02)
-    namespace:
-      description: Namespace of the claim.
-      type: str
-      sample: shop
-    claim:
-      description: Name of the claim.
-      type: str
-      sample: data-db-0
-    image:
-      description: The image, as pool, RADOS namespace if any, and name.
-      type: str
-      sample: replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
+    <<: &volume
+      namespace: {description: Namespace of the claim., type: str, sample: shop}
+      claim: {description: Name of the claim., type: str, sample: data-db-0}
+      image:
+        description: The image, as pool, RADOS namespace if any, and name.
+        type: str
+        sample: replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
     image_id:
       description: The id of the image; null where it is not known.
       type: str
@@ -239,47 +234,30 @@ failures:
   type: list
   elements: dict
   contains:
-    namespace:
-      description: Namespace of the claim.
-      type: str
-      sample: shop
-    claim:
-      description: Name of the claim.
-      type: str
-      sample: data-db-0
-    image:
-      description: The image, as pool, RADOS namespace if any, and name.
-      type: str
-      sample: replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
+    <<: *volume
     message:
       description: What failed, and what to do.
       type: str
 """
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils import _argument_specs as shared
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.info import run
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._adapter import run_module
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._argument_specs import (
-    ARCHIVE_SPEC,
-    CHOSEN_VOLUMES_SPEC,
-    OPTIONAL_CEPH_SPEC,
-    argument_spec,
-)
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        argument_spec(
-            CHOSEN_VOLUMES_SPEC,
-            ARCHIVE_SPEC,
-            OPTIONAL_CEPH_SPEC,
-            {
-                "volumes_complete": {"type": "bool", "default": True},
-                "overdue_hours": {"type": "int", "default": 26},
-                "time": {"type": "str"},
-            },
-        ),
         run,
+        {
+            **shared.OPTIONAL_CEPH,
+            **shared.CHOSEN_VOLUMES,
+            **shared.PARALLEL,
+            **shared.ARCHIVE,
+            "volumes_complete": {"type": "bool", "default": True},
+            "overdue_hours": {"type": "int", "default": 26},
+            "time": {"type": "str"},
+        },
     )
 
 

@@ -22,18 +22,15 @@ description:
   - In check mode nothing is read but names and manifests; the result says how many bytes would be.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
-  - rbd_backup.gfs.attributes.actiongroup_gfs
-  - rbd_backup.gfs.common.archive
-  - rbd_backup.gfs.common.chosen_volumes
+  - rbd_backup.gfs.attributes.changing
   - rbd_backup.gfs.ceph
   - rbd_backup.gfs.kubernetes
+  - rbd_backup.gfs.common.chosen_volumes
+  - rbd_backup.gfs.common.parallel
+  - rbd_backup.gfs.common.archive
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
-  idempotent:
-    support: full
 options:
   mode:
     description:
@@ -131,18 +128,13 @@ volumes:
       description: Claim and image, for people.
       type: str
       sample: shop/data-db-0 (replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02)
-    namespace:
-      description: Namespace of the claim.
-      type: str
-      sample: shop
-    claim:
-      description: Name of the claim.
-      type: str
-      sample: data-db-0
-    image:
-      description: The image, as pool, RADOS namespace if any, and name.
-      type: str
-      sample: replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
+    <<: &volume
+      namespace: {description: Namespace of the claim., type: str, sample: shop}
+      claim: {description: Name of the claim., type: str, sample: data-db-0}
+      image:
+        description: The image, as pool, RADOS namespace if any, and name.
+        type: str
+        sample: replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
     image_id:
       description: The id of the image.
       type: str
@@ -216,18 +208,7 @@ failures:
   type: list
   elements: dict
   contains:
-    namespace:
-      description: Namespace of the claim.
-      type: str
-      sample: shop
-    claim:
-      description: Name of the claim.
-      type: str
-      sample: data-db-0
-    image:
-      description: The image, as pool, RADOS namespace if any, and name.
-      type: str
-      sample: replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
+    <<: *volume
     message:
       description: What is wrong, and what to do.
       type: str
@@ -256,32 +237,26 @@ failures:
           type: str
 """
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils import _argument_specs as shared
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.verify import run
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._adapter import run_module
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._argument_specs import (
-    ARCHIVE_SPEC,
-    CHOSEN_VOLUMES_SPEC,
-    OPTIONAL_CEPH_SPEC,
-    argument_spec,
-)
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        argument_spec(
-            CHOSEN_VOLUMES_SPEC,
-            ARCHIVE_SPEC,
-            OPTIONAL_CEPH_SPEC,
-            {
-                "mode": {"type": "str", "choices": ["offline", "sample", "deep"], "default": "offline"},
-                "restore_points": {"type": "list", "elements": "str", "default": []},
-                "sample_days": {"type": "int", "default": 30},
-                "sample_share": {"type": "int"},
-                "rebuild_manifests": {"type": "bool", "default": False},
-            },
-        ),
         run,
+        {
+            **shared.OPTIONAL_CEPH,
+            **shared.CHOSEN_VOLUMES,
+            **shared.PARALLEL,
+            **shared.ARCHIVE,
+            "mode": {"type": "str", "choices": ["offline", "sample", "deep"], "default": "offline"},
+            "restore_points": {"type": "list", "elements": "str", "default": []},
+            "sample_days": {"type": "int", "default": 30},
+            "sample_share": {"type": "int"},
+            "rebuild_manifests": {"type": "bool", "default": False},
+        },
     )
 
 

@@ -22,7 +22,6 @@ description:
   - It is what the role C(rbd_drill) uses, and is meant for a copy, never for data that somebody needs.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
-  - rbd_backup.gfs.attributes.actiongroup_gfs
   - rbd_backup.gfs.ceph
   - rbd_backup.gfs.kubernetes
 attributes:
@@ -79,12 +78,11 @@ output:
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.check_filesystem import run
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._adapter import run_module
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._argument_specs import argument_spec
 
 
 def main() -> None:
     """Run the module."""
-    run_module(argument_spec({"path": {"type": "path", "required": True}}), run)
+    run_module(run, {"path": {"type": "path", "required": True}})
 
 
 if __name__ == "__main__":

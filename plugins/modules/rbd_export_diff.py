@@ -22,20 +22,13 @@ description:
     volumes go on; the task then fails and names each volume that did.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
-  - rbd_backup.gfs.attributes.actiongroup_gfs
-  - rbd_backup.gfs.common.volumes
-  - rbd_backup.gfs.common.archive
-  - rbd_backup.gfs.common.compression
-  - rbd_backup.gfs.common.prefix
+  - rbd_backup.gfs.attributes.changing
   - rbd_backup.gfs.ceph
   - rbd_backup.gfs.kubernetes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
+  - rbd_backup.gfs.common.volumes
+  - rbd_backup.gfs.common.parallel
+  - rbd_backup.gfs.common.archive
+  - rbd_backup.gfs.common.compression
 options:
   init:
     description:
@@ -145,14 +138,9 @@ archives:
   type: list
   elements: dict
   contains:
-    namespace:
-      description: Namespace of the claim.
-      type: str
-      sample: shop
-    claim:
-      description: Name of the claim.
-      type: str
-      sample: data-db-0
+    <<: &claim
+      namespace: {description: Namespace of the claim., type: str, sample: shop}
+      claim: {description: Name of the claim., type: str, sample: data-db-0}
     snapshot:
       description: The snapshot that the archive leads to.
       type: str
@@ -215,17 +203,12 @@ pending:
   type: list
   elements: dict
   contains:
-    namespace:
-      description: Namespace of the claim.
-      type: str
-      sample: shop
-    claim:
-      description: Name of the claim.
-      type: str
-      sample: data-db-0
-    image:
-      description: The image, as pool, RADOS namespace if any, and name.
-      type: str
+    <<: &volume
+      <<: *claim
+      image:
+        description: The image, as pool, RADOS namespace if any, and name.
+        type: str
+        sample: replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
     snapshots:
       description: The snapshots that were not exported; null where there was no time to look.
       type: list
@@ -264,56 +247,35 @@ failures:
   type: list
   elements: dict
   contains:
-    namespace:
-      description: Namespace of the claim.
-      type: str
-      sample: shop
-    claim:
-      description: Name of the claim.
-      type: str
-      sample: data-db-0
-    image:
-      description: The image, as pool, RADOS namespace if any, and name.
-      type: str
-      sample: replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
-    message:
-      description: What failed, what was left untouched, and what to do.
-      type: str
+    <<: *volume
+    message: {description: "What failed, what was left untouched, and what to do.", type: str}
 """
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils import _argument_specs as shared
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup import run
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._adapter import run_module
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._argument_specs import (
-    ARCHIVE_SPEC,
-    COMPRESSION_SPEC,
-    PREFIX_SPEC,
-    VOLUMES_SPEC,
-    argument_spec,
-)
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        argument_spec(
-            VOLUMES_SPEC,
-            ARCHIVE_SPEC,
-            COMPRESSION_SPEC,
-            PREFIX_SPEC,
-            {
-                "init": {"type": "bool", "default": False},
-                "timezone": {"type": "str"},
-                "stop_at": {"type": "str"},
-                "max_duration": {"type": "int"},
-                "stop_grace": {"type": "int", "default": 600},
-                "retries": {"type": "int", "default": 2},
-                "verify": {"type": "str", "choices": ["recorded", "full"], "default": "recorded"},
-                "minimum_free": {"type": "int", "default": 268435456},
-                "planned_snapshot": {"type": "str"},
-                "planned_for": {"type": "list", "elements": "dict"},
-            },
-        ),
         run,
+        {
+            **shared.VOLUMES,
+            **shared.PARALLEL,
+            **shared.ARCHIVE,
+            **shared.COMPRESSION,
+            "init": {"type": "bool", "default": False},
+            "timezone": {"type": "str"},
+            "stop_at": {"type": "str"},
+            "max_duration": {"type": "int"},
+            "stop_grace": {"type": "int", "default": 600},
+            "retries": {"type": "int", "default": 2},
+            "verify": {"type": "str", "choices": ["recorded", "full"], "default": "recorded"},
+            "minimum_free": {"type": "int", "default": 268435456},
+            "planned_snapshot": {"type": "str"},
+            "planned_for": {"type": "list", "elements": "dict"},
+        },
         required_if=[("init", True, ["timezone"])],
     )
 

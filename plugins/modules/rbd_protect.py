@@ -18,25 +18,15 @@ description:
   - A protected restore point takes part in every rule of retention as if it were not protected.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
-  - rbd_backup.gfs.attributes.actiongroup_gfs
-  - rbd_backup.gfs.common.archive
+  - rbd_backup.gfs.attributes.changing
   - rbd_backup.gfs.ceph
   - rbd_backup.gfs.kubernetes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
+  - rbd_backup.gfs.common.archive
+  - rbd_backup.gfs.common.restore_point
 options:
   namespace:
-    description: Namespace of the claim whose volume is meant.
-    type: str
     required: true
   claim:
-    description: Name of the claim.
-    type: str
     required: true
   image_id:
     description:
@@ -44,10 +34,6 @@ options:
         which is the case after the claim was created anew. The error then lists them.
     type: str
   restore_point:
-    description:
-      - V(latest), or the exact name of a snapshot, or a time (ISO 8601 with C(Z) or a UTC offset), which takes the
-        newest restore point at or before it.
-    type: str
     required: true
   reason:
     description: Why it is protected. Required with O(state=present).
@@ -102,29 +88,24 @@ reason:
   type: str
 """
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils import _argument_specs as shared
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.protect import run
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._adapter import run_module
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._argument_specs import (
-    ARCHIVE_SPEC,
-    argument_spec,
-)
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        argument_spec(
-            ARCHIVE_SPEC,
-            {
-                "namespace": {"type": "str", "required": True},
-                "claim": {"type": "str", "required": True},
-                "image_id": {"type": "str"},
-                "restore_point": {"type": "str", "required": True},
-                "reason": {"type": "str"},
-                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            },
-        ),
         run,
+        {
+            **shared.ARCHIVE,
+            "namespace": {"type": "str", "required": True},
+            "claim": {"type": "str", "required": True},
+            "image_id": {"type": "str"},
+            "restore_point": {"type": "str", "required": True},
+            "reason": {"type": "str"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
         required_if=[("state", "present", ["reason"])],
     )
 

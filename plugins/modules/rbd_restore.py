@@ -27,15 +27,13 @@ description:
     Python.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
-  - rbd_backup.gfs.attributes.actiongroup_gfs
-  - rbd_backup.gfs.common.archive
+  - rbd_backup.gfs.attributes.changing
   - rbd_backup.gfs.ceph
   - rbd_backup.gfs.kubernetes
+  - rbd_backup.gfs.common.parallel
+  - rbd_backup.gfs.common.archive
+  - rbd_backup.gfs.common.restore_point
 attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
   idempotent:
     support: none
     details:
@@ -43,11 +41,9 @@ attributes:
         written anew.
 options:
   namespace:
-    description: Namespace of the claim or workload whose volumes are restored. Required beside both.
-    type: str
+    description: Namespace of the claim or workload. Required with either.
   claim:
-    description: Name of the claim.
-    type: str
+    description: Name of the claim. Exactly one of O(claim), O(workload) and O(directory) says what is restored.
   workload:
     description:
       - The workload, for example V(Deployment/web) or V(StatefulSet/db). All volumes that it used at their last backup
@@ -67,15 +63,7 @@ options:
     type: list
     elements: str
   restore_point:
-    description:
-      - V(latest), or the exact name of a snapshot, or a time (ISO 8601 with C(Z) or a UTC offset), which takes the
-        newest restore point at or before it.
-    type: str
     default: latest
-  parallel:
-    description: How many volumes are restored at the same time.
-    type: int
-    default: 2
   target:
     description:
       - Where to restore to. Exactly one of O(target.image) and O(target.raw) is needed.
@@ -205,7 +193,7 @@ EXAMPLES = r"""
 RETURN = r"""
 volumes:
   description: What was restored, one entry a volume. Those that failed are in RV(failures).
-  returned: success
+  returned: success, or when only volumes failed
   type: list
   elements: dict
   contains:
@@ -213,12 +201,9 @@ volumes:
       description: The directory of the volume.
       type: str
       sample: /srv/backup/production/shop/data-db-0/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02--10226b8b4567
-    namespace:
-      description: Namespace of its claim.
-      type: str
-    claim:
-      description: Name of its claim.
-      type: str
+    <<: &claim
+      namespace: {description: Namespace of the claim., type: str, sample: shop}
+      claim: {description: Name of the claim., type: str, sample: data-db-0}
     image_id:
       description: Id of the image that was backed up.
       type: str
@@ -272,77 +257,66 @@ volumes:
       description: How long it took.
       type: float
 failures:
-  description: The volumes that could not be restored.
-  returned: always, unless nothing was begun
+  description: The volumes that failed. Nothing was restored of them unless the message says so.
+  returned: success, or when only volumes failed
   type: list
   elements: dict
   contains:
-    namespace:
-      description: Namespace of the claim.
-      type: str
-    claim:
-      description: Name of the claim.
-      type: str
+    <<: *claim
     image:
-      description: The image that was backed up.
+      description: The image that was backed up, as pool, RADOS namespace if any, and name.
       type: str
-    message:
-      description: What failed, and what to do.
-      type: str
+      sample: replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
+    message: {description: "What failed, what was left untouched, and what to do.", type: str}
 """
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils import _argument_specs as shared
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore import run
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._adapter import run_module
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._argument_specs import (
-    ARCHIVE_SPEC,
-    argument_spec,
-)
 
 
 def main() -> None:
     """Run the module."""
     text = {"type": "str"}
     run_module(
-        argument_spec(
-            ARCHIVE_SPEC,
-            {
-                "namespace": text,
-                "claim": text,
-                "workload": text,
-                "directory": text,
-                "image_id": {"type": "list", "elements": "str"},
-                "restore_point": {"type": "str", "default": "latest"},
-                "parallel": {"type": "int", "default": 2},
-                "target": {
-                    "type": "dict",
-                    "required": True,
-                    "required_one_of": [["image", "raw"]],
-                    "mutually_exclusive": [["image", "raw"]],
-                    "options": {
-                        "image": text,
-                        "raw": {"type": "path"},
-                        "pool": text,
-                        "rados_namespace": text,
-                        "data_pool": text,
-                        "metadata": {"type": "bool", "default": False},
-                        "overwrite": {"type": "bool", "default": False},
-                    },
-                },
-                "manifests": {
-                    "type": "dict",
-                    "options": {
-                        "namespace": text,
-                        "claim": text,
-                        "persistent_volume": text,
-                        "storage_class": text,
-                        "cluster_id": text,
-                        "file": {"type": "path"},
-                        "apply": {"type": "bool", "default": False},
-                    },
+        run,
+        {
+            **shared.PARALLEL,
+            **shared.ARCHIVE,
+            "namespace": text,
+            "claim": text,
+            "workload": text,
+            "directory": text,
+            "image_id": {"type": "list", "elements": "str"},
+            "restore_point": {"type": "str", "default": "latest"},
+            "target": {
+                "type": "dict",
+                "required": True,
+                "required_one_of": [["image", "raw"]],
+                "mutually_exclusive": [["image", "raw"]],
+                "options": {
+                    "image": text,
+                    "raw": {"type": "path"},
+                    "pool": text,
+                    "rados_namespace": text,
+                    "data_pool": text,
+                    "metadata": {"type": "bool", "default": False},
+                    "overwrite": {"type": "bool", "default": False},
                 },
             },
-        ),
-        run,
+            "manifests": {
+                "type": "dict",
+                "options": {
+                    "namespace": text,
+                    "claim": text,
+                    "persistent_volume": text,
+                    "storage_class": text,
+                    "cluster_id": text,
+                    "file": {"type": "path"},
+                    "apply": {"type": "bool", "default": False},
+                },
+            },
+        },
         required_one_of=[["claim", "workload", "directory"]],
         mutually_exclusive=[["claim", "workload", "directory"]],
     )

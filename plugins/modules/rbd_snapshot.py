@@ -19,16 +19,12 @@ description:
   - A volume that fails does not stop the others; the task then fails and names each that did.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
-  - rbd_backup.gfs.attributes.actiongroup_gfs
-  - rbd_backup.gfs.common.volumes
-  - rbd_backup.gfs.common.prefix
+  - rbd_backup.gfs.attributes.changing
   - rbd_backup.gfs.ceph
   - rbd_backup.gfs.kubernetes
+  - rbd_backup.gfs.common.volumes
+  - rbd_backup.gfs.common.parallel
 attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
   idempotent:
     support: partial
     details:
@@ -107,18 +103,13 @@ created:
   type: list
   elements: dict
   contains: &snapshot
-    namespace:
-      description: Namespace of the claim.
-      type: str
-      sample: shop
-    claim:
-      description: Name of the claim.
-      type: str
-      sample: data-db-0
-    image:
-      description: The image, as pool, RADOS namespace if any, and name.
-      type: str
-      sample: replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
+    <<: &volume
+      namespace: {description: Namespace of the claim., type: str, sample: shop}
+      claim: {description: Name of the claim., type: str, sample: data-db-0}
+      image:
+        description: The image, as pool, RADOS namespace if any, and name.
+        type: str
+        sample: replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
     snapshot:
       description: Name of the snapshot.
       type: str
@@ -149,48 +140,29 @@ failures:
   type: list
   elements: dict
   contains:
-    namespace:
-      description: Namespace of the claim.
-      type: str
-      sample: shop
-    claim:
-      description: Name of the claim.
-      type: str
-      sample: data-db-0
-    image:
-      description: The image, as pool, RADOS namespace if any, and name.
-      type: str
-      sample: replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
-    message:
-      description: What failed, what was left untouched, and what to do.
-      type: str
+    <<: *volume
+    message: {description: "What failed, what was left untouched, and what to do.", type: str}
 """
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils import _argument_specs as shared
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.snapshot import run
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._adapter import run_module
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._argument_specs import (
-    PREFIX_SPEC,
-    VOLUMES_SPEC,
-    argument_spec,
-)
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        argument_spec(
-            VOLUMES_SPEC,
-            PREFIX_SPEC,
-            {
-                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-                "time": {"type": "str"},
-                "allow_future": {"type": "bool", "default": False},
-                "min_interval": {"type": "int", "default": 3600},
-                "max_snapshots": {"type": "int", "default": 100},
-                "name": {"type": "str"},
-            },
-        ),
         run,
+        {
+            **shared.VOLUMES,
+            **shared.PARALLEL,
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "time": {"type": "str"},
+            "allow_future": {"type": "bool", "default": False},
+            "min_interval": {"type": "int", "default": 3600},
+            "max_snapshots": {"type": "int", "default": 100},
+            "name": {"type": "str"},
+        },
         required_if=[("state", "absent", ["name"])],
     )
 

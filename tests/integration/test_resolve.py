@@ -261,7 +261,9 @@ def test_small_pages_make_no_difference(namespace: Namespace, lab: Lab) -> None:
     namespace.wait_for_claims(*claims)
     namespace.workload("Deployment", "web", replicas=0, claims=claims)
     # Tests that run beside this one may fill more than one page of the usual size with persistent volumes.
-    whole = resolve(connect({"kubeconfig": lab.kubeconfig}, page_size=10_000), named(namespace, "web"), [BLOCK])
+    whole = resolve(
+        connect({"kubeconfig": lab.kubeconfig}, page_size=10_000), named(namespace, "web"), [BLOCK]
+    )
     paged = resolve(connect({"kubeconfig": lab.kubeconfig}, page_size=2), named(namespace, "web"), [BLOCK])
     assert images(paged) == images(whole) == {claim: f"{POOL}/{claim}-image" for claim in claims}
     # Deployments, StatefulSets, claims, pods; persistent volumes and storage classes.

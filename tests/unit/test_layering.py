@@ -41,7 +41,7 @@ ROOMS: dict[str, set[str]] = {
         "_ceph",
     },
     "_argument_specs": {"_kubernetes", "_ceph"},
-    "_adapter": {"_errors", "_kubernetes", "_actions"},
+    "_adapter": {"_errors", "_kubernetes", "_argument_specs", "_actions"},
 }
 MODULES_MAY_USE = {"_adapter", "_argument_specs", "_actions"}
 PURE = {"_errors", "_version", "_names", "_model", "_file_system", "_diffstream", "_retention", "_plan"}
