@@ -14,6 +14,7 @@ options: {}
 attributes:
   action_group:
     description: Use C(group/rbd_backup.gfs.gfs) in C(module_defaults) to set defaults for this module.
+    details: Every module of the group takes the options of Kubernetes and Ceph, also one that asks neither.
     support: full
     membership:
       - rbd_backup.gfs.gfs

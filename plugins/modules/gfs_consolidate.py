@@ -32,6 +32,11 @@ extends_documentation_fragment:
   - rbd_backup.gfs.common.parallel
   - rbd_backup.gfs.common.archive
   - rbd_backup.gfs.common.compression
+attributes:
+  idempotent:
+    support: partial
+    details:
+      - A second run changes nothing, unless the first one left snapshots to it, which are in RV(waiting).
 options:
   retention:
     description: How many restore points stay. Not all three numbers can be 0. The newest one always stays.
@@ -82,7 +87,7 @@ options:
   max_snapshot_removals:
     description:
       - How many snapshots this run removes at most. The others are I(retired), no backup exports them any more, and
-        the next run removes them. Any number, if not given.
+        the next run removes them. 1 or more; any number, if not given.
     type: int
   snapshot_removals_per_second:
     description: How many snapshots are removed in a second at most.
@@ -114,13 +119,13 @@ options:
     description:
       - Remove all archives of these volumes, which must be among RV(unused_volumes), each by its C(directory), and
         their snapshots where the image is found. Nothing else of the backup set is touched by it.
-      - Refused without O(resolution_complete), and for volumes with protected restore points.
+      - Refused without O(volumes_complete), and for volumes with protected restore points.
     type: list
     elements: str
     default: []
-  resolution_complete:
+  volumes_complete:
     description:
-      - Whether O(volumes) are all volumes of all workloads that are backed up into this set, and nothing was left
+      - Whether O(volumes) names all volumes of all workloads that are backed up into this set, and none was left
         unsolved in finding them.
     type: bool
     default: false
@@ -143,9 +148,12 @@ options:
     default: 30
 seealso:
   - module: rbd_backup.gfs.rbd_export_diff
+  - module: rbd_backup.gfs.rbd_protect
+  - module: rbd_backup.gfs.rbd_backup_info
 """
 
 EXAMPLES = r"""
+# "resolved" is what rbd_backup.gfs.k8s_rbd_resolve returned.
 - name: Show what would go, and why
   rbd_backup.gfs.gfs_consolidate:
     volumes: "{{ resolved.volumes }}"
@@ -163,6 +171,15 @@ EXAMPLES = r"""
       daily: 7
       weekly: 4
       monthly: 3
+
+- name: Remove also what is left of a volume that no workload uses any more
+  rbd_backup.gfs.gfs_consolidate:
+    volumes: "{{ resolved.volumes }}"
+    volumes_complete: "{{ not resolved.problems }}"
+    root: /srv/backup
+    cluster: production
+    remove_unused_volumes:
+      - shop/data-db-0/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02--10226b8b4567
 """
 
 RETURN = r"""
@@ -211,7 +228,7 @@ plans:
       description: Bytes of the archives that go.
       type: int
     unarchived:
-      description: Snapshots beyond retention that were never exported. They are not removed.
+      description: Snapshots that retention does not keep, and that stay because they were never exported.
       type: list
       elements: str
     without_snapshot:
@@ -332,7 +349,7 @@ def main() -> None:
             "remove_unarchived": {"type": "bool", "default": False},
             "remove_without_snapshot": {"type": "bool", "default": False},
             "remove_unused_volumes": {"type": "list", "elements": "str", "default": []},
-            "resolution_complete": {"type": "bool", "default": False},
+            "volumes_complete": {"type": "bool", "default": False},
             "minimum_kept_share": {"type": "int", "default": 70},
             "proof_max_age": {"type": "int", "default": 30},
         },

@@ -31,8 +31,8 @@ options:
         not among them is an orphan. All volumes of the set are listed in any case.
   volumes_complete:
     description:
-      - Whether O(volumes) names all volumes that are in use. Where some could not be found, say V(false), and nothing
-        counts as an orphan.
+      - Whether O(volumes) names all volumes of all workloads that are backed up into this set. Where some could not be
+        found, say V(false), and nothing counts as an orphan.
     type: bool
     default: true
   overdue_hours:
@@ -73,7 +73,7 @@ EXAMPLES = r"""
     ceph:
       mode: pod
   register: backup
-  failed_when: backup is failed or backup.overdue
+  failed_when: backup is failed or backup.overdue | length > 0
 """
 
 RETURN = r"""
@@ -144,7 +144,7 @@ volumes:
           description: V(full) or V(diff), by the last archive of the chain; null when the chain is not whole.
           type: str
         chain:
-          description: How many archives a restore reads; null when it cannot be restored.
+          description: How many archives its chain has; null when it is not whole.
           type: int
         stored_bytes:
           description: Bytes of the last archive of the chain; null when the chain is not whole.

@@ -94,11 +94,13 @@ options:
     type: list
     elements: dict
 seealso:
+  - module: rbd_backup.gfs.k8s_rbd_resolve
   - module: rbd_backup.gfs.rbd_snapshot
   - module: rbd_backup.gfs.gfs_consolidate
 """
 
 EXAMPLES = r"""
+# "resolved" is what rbd_backup.gfs.k8s_rbd_resolve returned.
 - name: Export what is missing
   rbd_backup.gfs.rbd_export_diff:
     volumes: "{{ resolved.volumes }}"

@@ -14,7 +14,7 @@ author:
 description:
   - Protects one restore point of a volume, so that no consolidation removes it, or takes the protection off again.
   - It is recorded with its reason beside the archives, and shown with every plan of
-    M(rbd_backup.gfs.gfs_consolidate) as C(protected) with the reason. Ceph is not asked.
+    M(rbd_backup.gfs.gfs_consolidate) as C(protected) with the reason. Neither Ceph nor Kubernetes is asked.
   - A protected restore point takes part in every rule of retention as if it were not protected.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
@@ -31,20 +31,21 @@ options:
   image_id:
     description:
       - The id of the image that was backed up. Required where the backup set has more than one volume of the claim,
-        which is the case after the claim was created anew. The error then lists them.
+        which is the case after the claim was created anew. The error then lists them with dates and sizes.
     type: str
   restore_point:
     required: true
   reason:
-    description: Why it is protected. Required with O(state=present).
+    description: Why the restore point is protected. Required with O(state=present), no effect otherwise.
     type: str
   state:
-    description: Whether it is protected.
+    description: Whether the restore point is protected.
     type: str
     choices: [present, absent]
     default: present
 seealso:
   - module: rbd_backup.gfs.gfs_consolidate
+  - module: rbd_backup.gfs.rbd_backup_info
 """
 
 EXAMPLES = r"""
@@ -68,7 +69,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-volume:
+directory:
   description: The directory of the volume.
   returned: success
   type: str

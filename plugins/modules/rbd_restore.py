@@ -142,7 +142,9 @@ options:
         type: bool
         default: false
 seealso:
-  - module: rbd_backup.gfs.rbd_export_diff
+  - module: rbd_backup.gfs.rbd_backup_info
+  - module: rbd_backup.gfs.rbd_backup_verify
+  - module: rbd_backup.gfs.rbd_check_filesystem
 """
 
 EXAMPLES = r"""
@@ -197,7 +199,7 @@ volumes:
   type: list
   elements: dict
   contains:
-    volume:
+    directory:
       description: The directory of the volume.
       type: str
       sample: /srv/backup/production/shop/data-db-0/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02--10226b8b4567
@@ -212,7 +214,7 @@ volumes:
       type: str
       sample: gfs-20261120T170000Z
     time:
-      description: The time of the restore point.
+      description: Its time.
       type: str
       sample: "2026-11-20T17:00:00Z"
     chain:
@@ -220,11 +222,11 @@ volumes:
       type: list
       elements: str
     image:
-      description: The restored image, as pool, RADOS namespace if any, and name; null for a raw file.
+      description: The image that was restored, as pool, RADOS namespace if any, and name; null for a raw file.
       type: str
       sample: replicapool/restored-data-db-0
     raw:
-      description: The raw file; null for an image.
+      description: Path of the raw file that was restored; null for an image.
       type: str
     overwritten:
       description: Whether the image existed and was overwritten.

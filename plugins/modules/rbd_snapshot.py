@@ -98,7 +98,7 @@ snapshot:
   type: str
   sample: gfs-20261123T170000Z
 created:
-  description: The snapshots that were taken.
+  description: The snapshots that were taken, or would be in check mode.
   returned: success, or when only volumes failed
   type: list
   elements: dict
@@ -115,7 +115,7 @@ created:
       type: str
       sample: gfs-20261123T170000Z
 removed:
-  description: The snapshots that were removed, with O(state=absent).
+  description: The snapshots that were removed with O(state=absent), or would be in check mode.
   returned: success, or when only volumes failed
   type: list
   elements: dict

@@ -103,12 +103,12 @@ def test_volumes_that_no_workload_uses_are_reported_and_go_only_where_they_are_n
     (unused,) = result["unused_volumes"]
     assert (unused["image"], unused["archives"], unused["removed"]) == (str(spec), 4, False)
     wanted = {"remove_unused_volumes": [unused["directory"]]}
-    assert "resolution_complete" in run(modules, used, **wanted)["msg"]
-    assert "not a directory" in run(modules, used, spec, resolution_complete=True, **wanted)["msg"]
+    assert "volumes_complete" in run(modules, used, **wanted)["msg"]
+    assert "not a directory" in run(modules, used, spec, volumes_complete=True, **wanted)["msg"]
     assert history.snapshots(images, spec) == kept
     images.rbd(spec, "snap", "create", "--snap", "csi-snap-other")
     for check_mode in (True, False):
-        result = run(modules, used, check_mode=check_mode, resolution_complete=True, **wanted)
+        result = run(modules, used, check_mode=check_mode, volumes_complete=True, **wanted)
         assert result["changed"]
         assert result["unused_volumes"][0]["removed"]
     assert history.snapshots(images, spec) == ["csi-snap-other"]

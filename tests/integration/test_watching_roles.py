@@ -12,6 +12,7 @@ import sys
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.tests.integration import history
+from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
 from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
@@ -75,3 +76,21 @@ def test_the_playbooks_show_the_table_and_fail_as_monitoring_needs(modules: Modu
     code, said = play(modules, "verify")
     assert code == 2, said
     assert "is missing, its manifest is there" in said
+
+
+def test_a_number_that_is_0_is_not_taken_for_none(modules: Modules, images: Images, lab: Lab) -> None:
+    history.live(images, modules, images.create(history.SIZE), range(1))
+    code, said = play(modules, "verify", rbd_verify_mode="sample", rbd_verify_sample_share=0)
+    assert code == 2, said
+    assert "sample_share is 0" in said
+    code, said = play(
+        modules,
+        "consolidate",
+        rbd_backup_kubernetes={"kubeconfig": lab.kubeconfig},
+        rbd_backup_workloads=[{"namespace": "default", "deployments": "all"}],
+        rbd_backup_storage_classes=["rook-ceph-block"],
+        rbd_backup_ceph={key: value for key, value in modules.ceph.items() if value is not None},
+        rbd_consolidate_max_snapshot_removals=0,
+    )
+    assert code == 2, said
+    assert "max_snapshot_removals is 0" in said

@@ -157,7 +157,7 @@ class _Consolidation:
 
     def find_unused(self, volumes: t.Iterable[Volume]) -> list[Unused]:
         """List the volumes of the set that are not among *volumes*. Raises InvalidInput where one must not go."""
-        used, complete = set(), self._options["resolution_complete"]
+        used, complete = set(), self._options["volumes_complete"]
         for volume in volumes:
             try:
                 used.add(self._census.look(volume).identity)

@@ -49,7 +49,7 @@ def run(environment: Environment) -> Outcome:
     return Outcome(
         changed=changed,
         values={
-            "volume": directory.path,
+            "directory": directory.path,
             "restore_point": snapshot,
             "protected": present,
             "reason": after,

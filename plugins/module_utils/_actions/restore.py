@@ -107,7 +107,7 @@ def run(environment: Environment) -> Outcome:
     results, more = for_each_volume(volumes, work, parallel)
     if not environment.check_mode:
         write_manifests(options["manifests"], [item for result in results for item in result["manifests"]])
-    done = {result["volume"] for result in results}
+    done = {result["directory"] for result in results}
     return Outcome(
         changed=bool(results),
         values={"volumes": results},
@@ -161,7 +161,7 @@ class _Restore:
             apply_manifests(self._environment, self._manifests, job.manifests)
         origin = choice.directory.description["volume"]
         return {
-            "volume": choice.directory.path,
+            "directory": choice.directory.path,
             "namespace": origin["namespace"],
             "claim": origin["claim"],
             "image_id": choice.directory.identity.image_id,

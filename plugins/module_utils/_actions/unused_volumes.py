@@ -92,7 +92,7 @@ def check_removable(unused: t.Iterable[Unused], wanted: t.Sequence[str], complet
     if not complete:
         raise InvalidInput(
             "remove_unused_volumes is refused: not every workload was resolved to its volumes, or that was not said "
-            "(resolution_complete), so that a volume may only seem unused. Nothing was touched. Solve what "
+            "(volumes_complete), so that a volume may only seem unused. Nothing was touched. Solve what "
             "k8s_rbd_resolve reports under problems first."
         )
     by_key = {item.key: item for item in unused}
