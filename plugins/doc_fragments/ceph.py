@@ -13,7 +13,7 @@ class ModuleDocFragment:
 options:
   ceph:
     description:
-      - How to reach Ceph.
+      - How to reach Ceph. As with O(ceph.mode=local) if not given.
     type: dict
     suboptions:
       mode:

@@ -61,6 +61,8 @@ options:
       - The name of the cluster's directory below O(root).
     type: str
     required: true
+requirements:
+  - zstandard >= 0.19.0 (Python library, where archives are compressed by zstd; to read them the program zstd will do)
 """
 
     COMPRESSION = r"""
@@ -68,7 +70,8 @@ options:
   compression:
     description:
       - How new archives are compressed. Archives that exist are read whatever they were written with.
-      - V(zstd) needs the Python library C(zstandard) on the host that runs the module.
+      - V(zstd) needs the Python library C(zstandard) on the host that runs the module, to read as well unless the
+        program C(zstd) is there.
     type: str
     choices: [zstd, gzip, none]
     default: zstd

@@ -52,6 +52,9 @@ options:
     description: Fail when there is any problem.
     type: bool
     default: false
+  ceph:
+    description:
+      - How to reach Ceph. Without this option Ceph is not asked, and no identity is proved.
   resolved_for:
     description:
       - The RV(resolved_for) of an earlier task of the same run. If this task asks the same thing of the same API server

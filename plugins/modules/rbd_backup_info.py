@@ -27,8 +27,9 @@ extends_documentation_fragment:
 options:
   volumes:
     description:
-      - With the volumes that are in use, also a volume without a directory is overdue, and a directory whose volume is
-        not among them is an orphan. All volumes of the set are listed in any case.
+      - The volumes that are in use, as M(rbd_backup.gfs.k8s_rbd_resolve) returns them. With them, also one without a
+        directory is overdue, and a directory whose volume is not among them is an orphan. All volumes of the set are
+        listed in any case.
   volumes_complete:
     description:
       - Whether O(volumes) names all volumes of all workloads that are backed up into this set. Where some could not be
@@ -36,7 +37,7 @@ options:
     type: bool
     default: true
   overdue_hours:
-    description: A volume whose newest restore point is older than so many hours is overdue.
+    description: A volume whose newest restore point is older than so many hours, 1 or more, is overdue.
     type: int
     default: 26
   time:

@@ -46,7 +46,7 @@ options:
     description:
       - The restore points to prove, by name, or V(all).
       - If not given, all with O(mode=offline); with O(mode=deep) of each volume the newest one and, in turn, one more,
-        among those whose snapshot is in Ceph.
+        among those whose snapshot is in Ceph. Refused with O(mode=sample), which chooses by itself.
     type: list
     elements: str
     default: []
@@ -58,8 +58,8 @@ options:
     default: 30
   sample_share:
     description:
-      - With O(mode=sample), how many percent of the bytes of all archives are read by one run, apart from what
-        O(sample_days) demands. As many as prove everything in O(sample_days) runs, if not given.
+      - With O(mode=sample), how many percent of the bytes of all archives, 1 to 100, are read by one run, apart from
+        what O(sample_days) demands. As many as prove everything in O(sample_days) runs, if not given.
     type: int
   rebuild_manifests:
     description:

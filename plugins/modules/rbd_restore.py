@@ -112,7 +112,7 @@ options:
       - Make a static persistent volume and a claim for each restored image, from what the backup has recorded.
         They are returned in RV(volumes[].manifests).
       - The texts may hold the placeholders of O(target).
-      - Refused for an encrypted volume whose key belongs to the original volume handle.
+      - Refused with O(target.raw), and for an encrypted volume whose key belongs to the original volume handle.
     type: dict
     suboptions:
       namespace:

@@ -42,7 +42,8 @@ options:
   time:
     description:
       - The time that names the snapshots, ISO 8601 with C(Z) or a UTC offset. Now, if not given.
-      - A volume that already has a snapshot of this set of that time or later is refused.
+      - A volume that already has a later snapshot of this set is refused, with O(min_interval=0) also one that has a
+        snapshot of that very time.
     type: str
   allow_future:
     description: Accept an O(time) that lies in the future.
@@ -56,10 +57,10 @@ options:
     default: 3600
   max_snapshots:
     description:
-      - A volume that has this many snapshots of this set gets no further one and fails. From half of it on, a warning
-        is given.
+      - A volume that has this many snapshots of this set gets no further one and fails. 1 to 400.
       - Whatever this says, no snapshot is taken of an image that has 400 snapshots of all kinds, because ceph-csi and
         kernel clients stop working on images with not many more.
+      - From half of either number on, a warning is given.
     type: int
     default: 100
   name:

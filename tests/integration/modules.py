@@ -19,6 +19,7 @@ from ansible.module_utils.common import warnings
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
+from ansible_collections.rbd_backup.gfs.tests.integration.documented import contradictions
 
 _MODULES = "ansible_collections.rbd_backup.gfs.plugins.modules"
 
@@ -92,14 +93,15 @@ class Modules:
     def run(
         self, module: str, /, check_mode: bool = False, diff: bool = False, **options: t.Any
     ) -> dict[str, t.Any]:
-        """Run a module and return its result."""
+        """Run a module and return its result, which must be as it is documented."""
         arguments = {**self._access, **options, "_ansible_check_mode": check_mode, "_ansible_diff": diff}
         warnings._global_warnings.clear()  # of the module that ran before in this process
-        main = importlib.import_module(f"{_MODULES}.{module}").main
+        source = importlib.import_module(f"{_MODULES}.{module}")
         output = io.StringIO()
         with patch_module_args(arguments), contextlib.redirect_stdout(output), pytest.raises(SystemExit):
-            main()
+            source.main()
         result: dict[str, t.Any] = json.loads(output.getvalue())
+        assert contradictions(source.RETURN, result) == []
         return result
 
     def run_and_die(self, step: t.Callable[[], t.Any], prepare: t.Callable[[], None]) -> bool:
