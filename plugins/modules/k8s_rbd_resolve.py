@@ -177,8 +177,8 @@ left_out:
       type: str
       sample: its storage class is 'standard', which is not among those to be backed up
     warning:
-      description: Whether it is an RBD image all the same, left out for its class or as mirroring's copy; a warning
-        is given too.
+      description: Whether it is data that somebody may miss, and a warning is given too. That is an RBD image left out
+        for its class or as mirroring's copy, and a claim of a class to be backed up whose persistent volume is gone.
       type: bool
 problems:
   description: What could not be resolved.

@@ -46,7 +46,14 @@ def volumes_from_options(items: t.Iterable[t.Mapping[str, t.Any]]) -> list[Volum
                 f"Entry {number} of volumes lacks {', '.join(missing)}: pass on what k8s_rbd_resolve returned. "
                 "Nothing was touched."
             )
-        volume = _volume(item)
+        try:
+            volume = _volume(item)
+        except (TypeError, ValueError, OverflowError):
+            raise InvalidInput(
+                f"Entry {number} of volumes ({item['namespace']}/{item['claim']}) is none of k8s_rbd_resolve: its "
+                f"pool_id {item.get('pool_id')!r} is no whole number, or users no list, or manifests no map. Pass on what "
+                "k8s_rbd_resolve returned. Nothing was touched."
+            ) from None
         volumes.setdefault(volume.spec, volume)
     return list(volumes.values())
 
@@ -83,6 +90,6 @@ def _volume(item: t.Mapping[str, t.Any]) -> Volume:
         claim=str(item["claim"]),
         spec=ImageSpec(str(item["pool"]), str(item.get("rados_namespace") or ""), str(item["image"])),
         identity=identity,
-        manifests=item.get("manifests") or {},
+        manifests=dict(item.get("manifests") or {}),
         users=None if item.get("users") is None else tuple(str(user) for user in item["users"]),
     )

@@ -9,6 +9,11 @@ import dataclasses
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.manifests import trim
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.shapes import (
+    CLAIM,
+    PERSISTENT_VOLUME,
+    fault,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.volumes import (
     Location,
     NotRbd,
@@ -52,6 +57,18 @@ class Skip:
     warning: bool = False
 
 
+class _LeftOut(Exception):
+    """There is no volume behind a claim; the text says why. ``warning``: there was one, and it is to be backed up."""
+
+    def __init__(self, reason: str, warning: bool = False) -> None:
+        super().__init__(reason)
+        self.warning = warning
+
+
+class _Doubtful(Exception):
+    """A claim and its persistent volume cannot be believed; the text says why."""
+
+
 class ClaimResolver:
     """Takes claims up one by one; afterwards ``skipped``, ``problems`` and :meth:`volumes` hold every one of them."""
 
@@ -64,42 +81,38 @@ class ClaimResolver:
         self.skipped: list[Skip] = []
         self.problems: list[tuple[str, str, str]] = []
         self._persistent_volumes = {item["metadata"]["name"]: item for item in persistent_volumes}
+        wrong = {name: fault(item, PERSISTENT_VOLUME) for name, item in self._persistent_volumes.items()}
+        self._faults = {
+            name: f"its persistent volume {name} is none of Kubernetes: {text}"
+            for name, text in wrong.items()
+            if text
+        }
         self._storage_classes = {item["metadata"]["name"]: item for item in storage_classes}
         self._wanted = wanted_classes
-        self._rados_namespaces = rados_namespaces(self._persistent_volumes.values())
+        self._rados_namespaces = rados_namespaces(
+            item for name, item in self._persistent_volumes.items() if name not in self._faults
+        )
         self._found: list[ResolvedVolume] = []
 
     def add(self, namespace: str, name: str, claim: Object | None, users: t.Sequence[str]) -> None:
         """Take the claim *name* of *namespace* up. *claim* is None when it does not exist."""
-        reason = _not_bound(claim)
-        if claim is None or reason:
-            self._skip(namespace, name, users, reason)
-            return
-        volume_name = claim["spec"]["volumeName"]
-        persistent_volume = self._persistent_volumes.get(volume_name)
-        if persistent_volume is None:
-            self._skip(namespace, name, users, f"its persistent volume {volume_name} does not exist")
-            return
-        stranger = _bound_elsewhere(claim, persistent_volume)
-        if stranger:
-            self.problems.append(
-                (namespace, name, f"The claim {namespace}/{name} was not resolved: {stranger}.")
-            )
-            return
-        storage_class = _class_of(claim)
-        wanted = storage_class in self._wanted
         try:
+            storage_class, persistent_volume = self._behind(claim)
             location = locate(persistent_volume, self._rados_namespaces)
+        except _LeftOut as err:
+            self._skip(namespace, name, users, str(err), err.warning)
+        except _Doubtful as err:
+            self.problems.append((namespace, name, f"The claim {namespace}/{name} was not resolved: {err}."))
         except NotRbd as err:
             self._skip(namespace, name, users, f"not an RBD image: {err}")
         except Unresolved as err:
-            message = f"The claim {namespace}/{name} cannot be resolved to an image: {err} ({volume_name})."
-            if wanted:
-                self.problems.append((namespace, name, message))
+            if storage_class in self._wanted:
+                message = f"The claim {namespace}/{name} cannot be resolved to an image: {err}"
+                self.problems.append((namespace, name, f"{message} ({persistent_volume['metadata']['name']})."))
             else:
                 self._skip_class(namespace, name, users, storage_class)
         else:
-            if wanted:
+            if claim is not None and storage_class in self._wanted:
                 self._add_volume(claim, persistent_volume, storage_class, location, users)
             else:
                 self._skip_class(namespace, name, users, storage_class)
@@ -107,6 +120,30 @@ class ClaimResolver:
     def volumes(self) -> list[ResolvedVolume]:
         """Return the volumes in order of namespace and claim; an image behind two claims is there twice."""
         return sorted(self._found, key=lambda item: (item.volume.namespace, item.volume.claim))
+
+    def _behind(self, claim: Object | None) -> tuple[str, Object]:
+        """Return a claim's storage class and persistent volume. Raises _LeftOut and _Doubtful."""
+        if claim is None:
+            raise _LeftOut("the claim does not exist")
+        wrong = fault(claim, CLAIM)
+        if wrong:
+            raise _Doubtful(f"it is no claim of Kubernetes: {wrong}")
+        storage_class = _class_of(claim)
+        wanted = storage_class in self._wanted
+        phase = (claim.get("status") or {}).get("phase") or "Pending"
+        name = claim["spec"].get("volumeName")
+        # In both cases below that warn there was a volume once.
+        if phase == "Lost":
+            raise _LeftOut("the claim is Lost: its persistent volume is gone", warning=wanted)
+        if phase != "Bound" or not name:
+            raise _LeftOut(f"the claim is {phase}: no persistent volume is bound to it")
+        persistent_volume = self._persistent_volumes.get(name)
+        if persistent_volume is None:
+            raise _LeftOut(f"its persistent volume {name} does not exist", warning=wanted)
+        wrong = self._faults.get(name) or _bound_elsewhere(claim, persistent_volume)
+        if wrong:
+            raise _Doubtful(wrong)
+        return storage_class, persistent_volume
 
     def _skip(
         self, namespace: str, claim: str, users: t.Sequence[str], reason: str, warning: bool = False
@@ -194,18 +231,6 @@ def _class_of(claim: Object) -> str:
     """The annotation comes first (kubernetes, component-helpers, GetPersistentVolumeClaimClass)."""
     annotations = claim["metadata"].get("annotations") or {}
     return str(annotations.get(_BETA_CLASS, claim["spec"].get("storageClassName") or ""))
-
-
-def _not_bound(claim: Object | None) -> str:
-    """Return why there is no volume behind the claim, or nothing."""
-    if claim is None:
-        return "the claim does not exist"
-    phase = (claim.get("status") or {}).get("phase")
-    if phase == "Lost":
-        return "the claim is Lost: its persistent volume is gone"
-    if phase != "Bound" or not claim["spec"].get("volumeName"):
-        return f"the claim is {phase or 'Pending'}: no persistent volume is bound to it"
-    return ""
 
 
 def _bound_elsewhere(claim: Object, persistent_volume: Object) -> str:

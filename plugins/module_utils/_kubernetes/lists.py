@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import KubernetesError
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster, Query
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.shapes import OBJECT, fault
 
 Object = dict[str, t.Any]
 
@@ -68,6 +69,13 @@ def _fetch_pages(cluster: Cluster, path: str, query: Query) -> list[Object]:
         if not str(page.get("kind", "")).endswith("List") or not isinstance(items, list):
             raise KubernetesError(
                 f"{cluster.host} answered GET {path} with {page.get('kind')!r} and not with a list.",
+                kind="answer",
+                path=path,
+            )
+        wrong = next(filter(None, (fault(item, OBJECT) for item in items)), "")
+        if wrong:
+            raise KubernetesError(
+                f"{cluster.host} answered GET {path} with an object that is none of Kubernetes: {wrong}.",
                 kind="answer",
                 path=path,
             )

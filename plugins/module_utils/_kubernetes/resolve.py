@@ -47,7 +47,7 @@ class Resolution:
 
     ``volumes``: an image that is behind two claims is there twice. ``skipped``: dicts with namespace, workload, claim,
     volume, reason, warning; what can hold data and is not backed up. ``warning`` is true where an RBD image is left out
-    for its storage class alone or its name cannot be told.
+    for its storage class alone or its name cannot be told, and where a claim has lost its persistent volume.
     ``problems``: dicts with namespace, workload, claim, message. ``requests``: API requests made, retries included.
     """
 
@@ -240,7 +240,7 @@ def _check_classes(
 
 def _is_named(cluster: Cluster, storage_class: str, result: Resolution) -> bool:
     volumes = _list(cluster, "persistentvolumes", None, result) or []
-    return any(item["spec"].get("storageClassName") == storage_class for item in volumes)
+    return any((item.get("spec") or {}).get("storageClassName") == storage_class for item in volumes)
 
 
 def _read_claims(

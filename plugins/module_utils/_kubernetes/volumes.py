@@ -95,16 +95,16 @@ def rados_namespaces(persistent_volumes: t.Iterable[Object]) -> dict[tuple[str, 
 
 
 def locate(persistent_volume: Object, known: Known) -> Location:
-    """Return the image of a PersistentVolume object. Raises NotRbd and Unresolved.
+    """Return the image of a PersistentVolume object of the right shape. Raises NotRbd and Unresolved.
 
     *known* is what :func:`rados_namespaces` found: not every volume says in which one it is.
     """
     spec = persistent_volume["spec"]
-    if "csi" in spec:
+    if spec.get("csi") is not None:
         return _locate_csi(spec["csi"], known)
-    if "rbd" in spec:
+    if spec.get("rbd") is not None:
         return _locate_in_tree(spec["rbd"])
-    if "flexVolume" in spec:
+    if spec.get("flexVolume") is not None:
         return _locate_flex(persistent_volume["metadata"]["name"], spec["flexVolume"])
     kind = next(
         (key for key, value in spec.items() if isinstance(value, dict) and key not in _NO_SOURCE),
@@ -284,6 +284,6 @@ def _spec(attributes: Object, image: str) -> ImageSpec:
         ("image", image),
         ("RADOS namespace", attributes.get("radosNamespace") or ""),
     ):
-        if re.search(r"[/@\s]|^-", text) or (what == "image" and not text):
+        if not text.isprintable() or re.search(r"[/@ ]|^-", text) or (what == "image" and not text):
             raise Unresolved(f"{text!r} cannot be the name of a {what}")
     return ImageSpec(pool, attributes.get("radosNamespace") or "", image)

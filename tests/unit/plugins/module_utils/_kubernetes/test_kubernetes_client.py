@@ -222,11 +222,11 @@ def test_impersonation_goes_with_every_request() -> None:
 
 def test_a_list_is_read_once_and_a_refusal_heard_once() -> None:
     with ScriptedApi(
-        lambda asked: list_of({}) if "shop" in asked.path else status(403, "no")
+        lambda asked: list_of({"metadata": {"name": "web-1"}}) if "shop" in asked.path else status(403, "no")
     ).running() as api:
         cluster = api.cluster()
         for _again in range(2):
-            assert list_objects(cluster, "pods", "shop") == [{}]
+            assert list_objects(cluster, "pods", "shop") == [{"metadata": {"name": "web-1"}}]
             with pytest.raises(KubernetesError, match="403"):
                 list_objects(cluster, "pods", "other")
             with pytest.raises(KubernetesError, match="403"):

@@ -43,7 +43,7 @@ def test_what_is_not_backed_up_is_named_with_its_reason(recorded: Recorded) -> N
         "other-class": "its storage class is 'archive', which is not among those to be backed up",
         "nfs": "not an RBD image: the persistent volume is of kind nfs",
     }
-    assert [item["claim"] for item in result.skipped if item["warning"]] == ["other-class"]
+    assert {item["claim"] for item in result.skipped if item["warning"]} == {"lost", "no-volume", "other-class"}
     assert all(item["workload"] == "deployment/web" for item in result.skipped)
     assert all(
         set(item) == {"namespace", "workload", "claim", "volume", "reason", "warning"}
@@ -131,3 +131,11 @@ def test_a_storage_class_that_was_deleted_while_its_volumes_live_on(recorded: Re
     recorded.claim("data", storage_class="old", source={"storageClassName": "old", **image_of("ceph")})
     result = recorded.resolve(named("web"), storage_classes=["old"])
     assert (claims(result), result.problems) == (["shop/data"], [])
+
+
+def test_a_lost_claim_of_a_class_that_is_not_wanted_is_no_warning(recorded: Recorded) -> None:
+    recorded.deployment("web", mounting("lost", "no-volume"))
+    recorded.claim("lost", phase="Lost", volume=False, storage_class="archive")
+    recorded.claim("no-volume", volume=False, storage_class="archive")
+    result = recorded.resolve(named("web"))
+    assert [(item["claim"], item["warning"]) for item in result.skipped] == [("lost", False), ("no-volume", False)]
