@@ -19,6 +19,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import Rb
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster, connect
 from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
+from ansible_collections.rbd_backup.gfs.tests.integration.namespaces import Namespace
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import eventually
 
 LAB = pathlib.Path(__file__).resolve().parents[1] / "lab" / "lab"
@@ -87,6 +88,20 @@ def cluster(lab: Lab) -> Cluster:
     return connect({"kubeconfig": lab.kubeconfig})
 
 
+@pytest.fixture
+def fresh(lab: Lab) -> Cluster:
+    """The same, with nothing read yet."""
+    return connect({"kubeconfig": lab.kubeconfig})
+
+
+@pytest.fixture
+def namespace(lab: Lab) -> t.Iterator[Namespace]:
+    """A namespace for one test."""
+    found = Namespace(lab.admin_kubeconfig)
+    yield found
+    found.clear()
+
+
 @pytest.fixture(scope="session")
 def local_rbd(lab: Lab) -> RbdClient:
     """Ceph from this host, as the backup user."""
@@ -137,19 +152,20 @@ def images(lab: Lab, images_in_use: Images, tmp_path: pathlib.Path) -> t.Iterato
 @pytest.fixture
 def modules(lab: Lab, tmp_path: pathlib.Path) -> Modules:
     """The modules, with rbd on this host and a backup directory of their own."""
-    return _modules(lab, tmp_path, "local")
+    return modules_in(lab, tmp_path, "local")
 
 
 @pytest.fixture
 def modules_each_way(lab: Lab, tmp_path: pathlib.Path, way: str) -> Modules:
     """The modules with rbd on this host, and in the toolbox pod."""
-    return _modules(lab, tmp_path, way)
+    return modules_in(lab, tmp_path, way)
 
 
-def _modules(lab: Lab, directory: pathlib.Path, way: str) -> Modules:
+def modules_in(lab: Lab, directory: pathlib.Path, way: str, **access: t.Any) -> Modules:
+    """The modules with a backup directory in *directory*; *access* changes the option ``ceph``."""
     root = directory / "backup"
     root.mkdir()
-    return Modules(lab.ceph_options(way), root, lab.kubeconfig)
+    return Modules(lab.ceph_options(way, **access), root, lab.kubeconfig)
 
 
 def _no_cluster() -> Cluster:

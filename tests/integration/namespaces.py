@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 import typing as t
 import uuid
 
+from ansible_collections.rbd_backup.gfs.tests.integration.processes import eventually
+
 Object = dict[str, t.Any]
-DEADLINE = 60.0
+WAIT = 120.0  # the lab's controllers write twenty times a second, for all tests together
 LABEL = "rbd-backup-test"
 
 
@@ -106,7 +107,7 @@ class Namespace:
             phases = {claim["metadata"]["name"]: claim["status"].get("phase") for claim in self.get("pvc")}
             return all(phases.get(name) == phase for name in names)
 
-        wait_until(is_there, f"claims {', '.join(names)} {phase}")
+        eventually(is_there, WAIT)
 
     def wait_for_pods(self, label: str, count: int) -> list[Object]:
         """Wait until there are *count* pods labelled ``app: <label>``, and return them."""
@@ -116,7 +117,7 @@ class Namespace:
             found[:] = [pod for pod in self.get("pods") if pod["metadata"]["labels"].get("app") == label]
             return len(found) == count
 
-        wait_until(is_there, f"{count} pods of {label}")
+        eventually(is_there, WAIT)
         return found
 
     def clear(self) -> None:
@@ -136,11 +137,3 @@ def claim_spec(storage_class: str) -> Object:
         "accessModes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": "16Mi"}},
     }
-
-
-def wait_until(condition: t.Callable[[], bool], what: str) -> None:
-    """Look again until *condition* holds."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE:g} s: {what}"
-        time.sleep(0.1)

@@ -31,11 +31,11 @@ def rbd_about(word: str) -> list[int]:
     return [pid for pid, words in about(word).items() if words[0] == "rbd"]
 
 
-def eventually(condition: t.Callable[[], object], seconds: float = 20) -> None:
-    """Wait until *condition* holds; fail after *seconds*."""
+def eventually(condition: t.Callable[[], object], seconds: float = 60) -> None:
+    """Wait until *condition* holds; fail after *seconds*, which are for a machine that does much else beside."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to be"
+        assert time.monotonic() < deadline, f"it did not come to be within {seconds:g} s"
         time.sleep(0.05)
 
 

@@ -79,16 +79,18 @@ def test_an_export_that_stands_still_is_cancelled(
     modules, spec = modules_each_way, images.create(32 * MIB)
     images.change(spec, ("write", 0, 32 * MIB, 5))  # more than all buffers on the way hold
     history.live(images, modules, spec, range(2), backup=False)
-    header = DiffWriter.header
+    header, stood = DiffWriter.header, []
 
     def stand_still(writer: DiffWriter, *args: object) -> None:
+        stood.append(writer)
         for pid in rbd_about(spec.image):
             os.kill(pid, signal.SIGSTOP)
         header(writer, *args)
 
     monkeypatch.setattr(archiving.DiffWriter, "header", stand_still)
     # the first record is asked for when the limit is still ahead, and does not come
-    result = modules.backup([spec], max_duration=6, stop_grace=2)
+    result = modules.backup([spec], max_duration=10, stop_grace=2)
+    assert stood, "it was over before the export began"
     assert [item["snapshots"] for item in result["pending"]] == [[name(0), name(1)]]
     assert result["failures"] == []
     assert result["archives"] == []

@@ -94,7 +94,7 @@ class Many:
         }
         command = ["/usr/bin/python3", str(SCRIPT)]
         done = subprocess.run(
-            command, input=json.dumps(job), check=False, capture_output=True, text=True, timeout=120
+            command, input=json.dumps(job), check=False, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

@@ -14,6 +14,7 @@ import pathlib
 import random
 import subprocess
 import typing as t
+import uuid
 
 import pytest
 
@@ -108,7 +109,7 @@ class History:
 @pytest.fixture(scope="module")
 def rbd() -> t.Iterator[Rbd]:
     """The rbd of the lab."""
-    client = Rbd(f"diffstream-{os.getpid()}")
+    client = Rbd(f"diffstream-{uuid.uuid4().hex[:12]}")
     yield client
     client.clean()
 

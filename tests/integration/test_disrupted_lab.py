@@ -20,7 +20,7 @@ import pytest
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
-from ansible_collections.rbd_backup.gfs.tests.integration.conftest import LAB, Lab
+from ansible_collections.rbd_backup.gfs.tests.integration.conftest import LAB, Lab, modules_in
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
 from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB, Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
@@ -178,25 +178,19 @@ def test_the_monitor_is_gone(
 @pytest.fixture
 def impatient_toolbox(lab: Lab, tmp_path: pathlib.Path) -> Modules:
     """The modules, with rbd in the toolbox pod, which wait for nothing longer than 5 s."""
-    return _impatient(lab, tmp_path, "toolbox")
+    return modules_in(lab, tmp_path, "toolbox", **IMPATIENT)
 
 
 @pytest.fixture
 def impatient_local(lab: Lab, tmp_path: pathlib.Path) -> Modules:
     """The modules, with rbd on this host, which wait for nothing longer than 5 s."""
-    return _impatient(lab, tmp_path, "local")
+    return modules_in(lab, tmp_path, "local", **IMPATIENT)
 
 
 @pytest.fixture
 def impatient_each_way(lab: Lab, tmp_path: pathlib.Path, way: str) -> Modules:
     """The modules, which wait for nothing longer than 5 s, each way."""
-    return _impatient(lab, tmp_path, way)
-
-
-def _impatient(lab: Lab, directory: pathlib.Path, way: str) -> Modules:
-    root = directory / "backup"
-    root.mkdir()
-    return Modules(lab.ceph_options(way, **IMPATIENT), root, lab.kubeconfig)
+    return modules_in(lab, tmp_path, way, **IMPATIENT)
 
 
 def _state(pid: int) -> str:

@@ -10,8 +10,8 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.resolve
 from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
 from ansible_collections.rbd_backup.gfs.tests.integration.many_claims import ManyClaims
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import eventually
+from ansible_collections.rbd_backup.gfs.tests.integration.sources import BLOCK
 
-BLOCK = "rook-ceph-block"
 NAMESPACES, CLAIMS = 20, 50
 
 
@@ -26,7 +26,7 @@ def test_a_thousand_claims_in_twenty_namespaces(lab: Lab) -> None:
                 many.mark_bound(item["namespace"], item["claim"])
             return not lost
 
-        eventually(settled, seconds=60)
+        eventually(settled, seconds=120)
         for page_size, pages in ((500, 0), (40, NAMESPACES)):
             cluster = connect({"kubeconfig": lab.kubeconfig}, page_size=page_size)
             result = resolve(cluster, wanted, [BLOCK])

@@ -19,23 +19,19 @@ from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
 from ansible_collections.rbd_backup.gfs.tests.integration.counting_proxy import CountingProxy
 from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.namespaces import Namespace
+from ansible_collections.rbd_backup.gfs.tests.integration.sources import BLOCK, static_of
 
-BLOCK = "rook-ceph-block"
-# Deployments, StatefulSets, claims and pods of the namespace; persistent volumes and storage classes.
+# Deployments, StatefulSets, claims and pods of the namespace; persistent volumes and storage classes. Lists, not
+# requests: tests that run beside these may fill more than one page with persistent volumes.
 ONE_RESOLUTION = 6
 
 
 @pytest.fixture
-def namespace(lab: Lab, images: Images) -> t.Iterator[Namespace]:
+def shop(namespace: Namespace, images: Images) -> Namespace:
     """A namespace with one claim of an image."""
-    found = Namespace(lab.admin_kubeconfig)
-    spec = images.create()
-    where = {"clusterID": "lab", "pool": spec.pool, "staticVolume": "true"}
-    csi = {"driver": "rbd.csi.ceph.com", "volumeHandle": spec.image, "volumeAttributes": where}
-    found.claim("data", BLOCK, {"csi": csi})
-    found.wait_for_claims("data")
-    yield found
-    found.clear()
+    namespace.claim("data", BLOCK, static_of(images.create()))
+    namespace.wait_for_claims("data")
+    return namespace
 
 
 class Play:
@@ -83,29 +79,29 @@ class Play:
 
 
 def test_later_roles_ask_nothing_of_the_same_cluster(
-    lab: Lab, cluster: Cluster, namespace: Namespace, tmp_path: pathlib.Path
+    lab: Lab, cluster: Cluster, shop: Namespace, tmp_path: pathlib.Path
 ) -> None:
-    play = Play(lab, namespace, tmp_path)
+    play = Play(lab, shop, tmp_path)
     with CountingProxy(cluster.host).running() as one, CountingProxy(cluster.host).running() as other:
         play.run(("rbd_snapshot", one), ("rbd_backup", one))
-        assert len(one.asked) == ONE_RESOLUTION
+        assert one.lists() == ONE_RESOLUTION
         assert len(list((tmp_path / "backup").rglob("gfs-*.full.zst"))) == 1
         # A new run, with the facts of the old one in Ansible's cache.
         play.run(("rbd_backup", one))
-        assert len(one.asked) == 2 * ONE_RESOLUTION
+        assert one.lists() == 2 * ONE_RESOLUTION
         # The environment leads the second role to another API server.
         play.run(("rbd_backup", one), ("rbd_backup", other), ("rbd_backup", other))
-        assert len(one.asked) == 3 * ONE_RESOLUTION
-        assert len(other.asked) == ONE_RESOLUTION
+        assert one.lists() == 3 * ONE_RESOLUTION
+        assert other.lists() == ONE_RESOLUTION
 
 
 def test_what_was_found_is_no_answer_to_what_was_asked_in_vain(
-    lab: Lab, cluster: Cluster, namespace: Namespace, tmp_path: pathlib.Path
+    lab: Lab, cluster: Cluster, shop: Namespace, tmp_path: pathlib.Path
 ) -> None:
-    play = Play(lab, namespace, tmp_path)
+    play = Play(lab, shop, tmp_path)
     with CountingProxy(cluster.host).running() as gone:
         pass
     with CountingProxy(cluster.host).running() as one:
         output = play.run(("rbd_backup", one), ("rbd_backup", gone), expect=2)
     assert f"Kubernetes at {gone.url} could not be reached" in output
-    assert len(one.asked) == ONE_RESOLUTION
+    assert one.lists() == ONE_RESOLUTION

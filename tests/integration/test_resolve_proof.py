@@ -16,17 +16,9 @@ from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
 from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB, Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
 from ansible_collections.rbd_backup.gfs.tests.integration.namespaces import Namespace, Object
+from ansible_collections.rbd_backup.gfs.tests.integration.sources import BLOCK, csi, static_of
 
-BLOCK = "rook-ceph-block"
 UUID = "9c2f6a10-4f0e-4f5c-8a54-0d6f3f1f7a11"
-
-
-@pytest.fixture
-def namespace(lab: Lab) -> t.Iterator[Namespace]:
-    """A namespace for one test."""
-    found = Namespace(lab.admin_kubeconfig)
-    yield found
-    found.clear()
 
 
 @pytest.fixture
@@ -41,17 +33,8 @@ def mirrored(lab: Lab, images: Images) -> t.Iterator[ImageSpec]:
     images._run("mirror", "pool", "disable", spec.pool)
 
 
-def static(spec: ImageSpec, **attributes: str) -> Object:
-    where = {"clusterID": "lab", "pool": spec.pool, "staticVolume": "true", **attributes}
-    return {
-        "csi": {"driver": "rbd.csi.ceph.com", "volumeHandle": spec.image, "volumeAttributes": where},
-    }
-
-
 def dynamic(spec: ImageSpec, pool_id: int, pool: str) -> Object:
-    handle = f"0001-0009-rook-ceph-{pool_id:016x}-{UUID}"
-    where = {"clusterID": "rook-ceph", "pool": pool, "imageName": spec.image}
-    return {"csi": {"driver": "rbd.csi.ceph.com", "volumeHandle": handle, "volumeAttributes": where}}
+    return csi(f"0001-0009-rook-ceph-{pool_id:016x}-{UUID}", pool=pool, imageName=spec.image)
 
 
 def resolve(modules: Modules, namespace: Namespace, **options: t.Any) -> dict[str, t.Any]:
@@ -71,7 +54,7 @@ def test_the_identity_and_form_of_each_image(
     parent = images.create(32 * MIB, "--object-size", "2M")
     images.rbd(parent, "snap", "create", "--snap", "s")
     clone = images.clone(parent, "s")
-    claims(namespace, parent=static(parent), clone=static(clone))
+    claims(namespace, parent=static_of(parent), clone=static_of(clone))
     result = resolve(modules_each_way, namespace)
     found = {volume["claim"]: volume for volume in result["volumes"]}
     assert (result["problems"], result["left_out"]) == ([], [])
@@ -87,7 +70,7 @@ def test_the_identity_and_form_of_each_image(
 
 
 def test_without_ceph_nothing_is_said_of_the_image(namespace: Namespace, modules: Modules) -> None:
-    claims(namespace, data=static(ImageSpec("replicapool", "", "not-there")))
+    claims(namespace, data=static_of(ImageSpec("replicapool", "", "not-there")))
     (volume,) = resolve(modules, namespace, ceph=None)["volumes"]
     for key in ("fsid", "pool_id", "image_id", "size", "features", "object_size", "parent"):
         assert volume[key] is None
@@ -99,7 +82,7 @@ def test_a_copy_that_mirroring_writes_is_left_out_with_a_warning(
     primary = images.create(pool=mirrored.pool)
     images.rbd(primary, "mirror", "image", "enable", "snapshot")
     try:
-        claims(namespace, copy=static(mirrored), primary=static(primary))
+        claims(namespace, copy=static_of(mirrored), primary=static_of(primary))
         result = resolve(modules, namespace)
     finally:
         images.rbd(primary, "mirror", "image", "disable")
@@ -141,7 +124,7 @@ def test_an_image_that_is_not_there_or_of_another_claim_is_a_problem(
     for spec, claim in ((strange, "another"), (own, "own")):
         images.rbd(spec, "image-meta", "set", "csi.storage.k8s.io/pvc/name", claim)
         images.rbd(spec, "image-meta", "set", "csi.storage.k8s.io/pvc/namespace", namespace.name)
-    claims(namespace, gone=static(gone), strange=static(strange), own=static(own))
+    claims(namespace, gone=static_of(gone), strange=static_of(strange), own=static_of(own))
     result = resolve(modules, namespace)
     assert [volume["claim"] for volume in result["volumes"]] == ["own"]
     problems = {problem["claim"]: problem["message"] for problem in result["problems"]}
@@ -158,7 +141,7 @@ def test_a_claim_that_borrows_an_image_does_not_hide_its_owner(
 ) -> None:
     spec = images.create()
     images.rbd(spec, "image-meta", "set", "csi.storage.k8s.io/pvc/name", "rightful")
-    claims(namespace, borrower=static(spec), rightful=static(spec))
+    claims(namespace, borrower=static_of(spec), rightful=static_of(spec))
     result = resolve(modules, namespace)
     assert [volume["claim"] for volume in result["volumes"]] == ["rightful"]
     assert [problem["claim"] for problem in result["problems"]] == ["borrower"]
@@ -168,7 +151,7 @@ def test_an_image_behind_two_claims_is_backed_up_once(
     namespace: Namespace, modules: Modules, images: Images
 ) -> None:
     spec = images.create()
-    claims(namespace, a=static(spec), b=static(spec), c=static(spec, clusterID="another"))
+    claims(namespace, a=static_of(spec), b=static_of(spec), c=static_of(spec, clusterID="another"))
     for ceph in ({}, {"ceph": None}):
         result = resolve(modules, namespace, **ceph)
         assert [volume["claim"] for volume in result["volumes"]] == ["a"]
@@ -179,7 +162,7 @@ def test_an_image_behind_two_claims_is_backed_up_once(
 def test_ceph_that_cannot_be_asked_is_one_error_and_not_one_a_volume(
     namespace: Namespace, modules: Modules, images: Images, lab: Lab
 ) -> None:
-    claims(namespace, a=static(images.create()), b=static(images.create()))
+    claims(namespace, a=static_of(images.create()), b=static_of(images.create()))
     result = resolve(modules, namespace, ceph=lab.ceph_options("local", user="nobody-of-that-name"))
     assert result["failed"]
     assert [problem["message"] for problem in result["problems"]] == [result["msg"]]

@@ -11,7 +11,6 @@ import os
 import pathlib
 import signal
 import subprocess
-import typing as t
 
 import pytest
 
@@ -27,14 +26,6 @@ from ansible_collections.rbd_backup.gfs.tests.integration.namespaces import Name
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import eventually
 
 FILES = {"known.txt": b"known\n" * 5000, "blob": os.urandom(300_000)}
-
-
-@pytest.fixture
-def namespace(lab: Lab) -> t.Iterator[Namespace]:
-    """A namespace for one test."""
-    found = Namespace(lab.admin_kubeconfig)
-    yield found
-    found.clear()
 
 
 def metadata(images: Images, spec: ImageSpec) -> dict[str, str]:

@@ -36,6 +36,9 @@ class Answer:
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
+Server = t.TypeVar("Server", bound="ScriptedApi")
+
+
 class ScriptedApi:
     """Answers with ``script(asked)``; ``asked`` holds all requests in order."""
 
@@ -68,7 +71,7 @@ class ScriptedApi:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @contextlib.contextmanager
-    def running(self) -> t.Iterator[ScriptedApi]:
+    def running(self: Server) -> t.Iterator[Server]:
         """Serve."""
         thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
