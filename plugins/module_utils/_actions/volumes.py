@@ -51,8 +51,8 @@ def volumes_from_options(items: t.Iterable[t.Mapping[str, t.Any]]) -> list[Volum
         except (TypeError, ValueError, OverflowError):
             raise InvalidInput(
                 f"Entry {number} of volumes ({item['namespace']}/{item['claim']}) is none of k8s_rbd_resolve: its "
-                f"pool_id {item.get('pool_id')!r} is no whole number, or users no list, or manifests no map. Pass on what "
-                "k8s_rbd_resolve returned. Nothing was touched."
+                f"pool_id {item.get('pool_id')!r} is no whole number, or users no list, or manifests no map. Pass on "
+                "what k8s_rbd_resolve returned. Nothing was touched."
             ) from None
         volumes.setdefault(volume.spec, volume)
     return list(volumes.values())
