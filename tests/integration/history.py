@@ -29,25 +29,34 @@ def name(number: int) -> str:
     return (FIRST_DAY + dt.timedelta(days=number)).strftime("gfs-%Y%m%dT%H%M%SZ")
 
 
-def write(images: Images, spec: ImageSpec, number: int) -> None:
-    """Let the data change, differently on each day."""
-    images.change(
-        spec,
+def changes(number: int) -> list[tuple[t.Any, ...]]:
+    """What happens to the data on a day, differently on each."""
+    return [
         ("write", (number * 3 % 13) * MIB + 512 * number, 300 * KIB, number),
         ("discard", (number * 5 % 13) * MIB, 700 * KIB),
         ("zeros", (number * 7 % 15) * MIB + 4096, 64 * KIB),
-    )
+    ]
 
 
-def live(
-    images: Images, modules: Modules, spec: ImageSpec, days: t.Iterable[int], backup: bool = True
-) -> None:
-    """Write, take a snapshot and, where asked, back it up, on each of the *days*."""
+def live(images: Images, modules: Modules, spec: ImageSpec, days: t.Iterable[int]) -> None:
+    """Let the data change, take a snapshot and back it up, on each of the *days*, as one run of ours a day does."""
     for number in days:
-        write(images, spec, number)
+        images.change(spec, *changes(number))
         assert modules.snapshot([spec], time=day(number))["changed"]
-        if backup:
-            assert "failed" not in modules.backup([spec])
+        assert "failed" not in modules.backup([spec])
+
+
+def age(images: Images, spec: ImageSpec, days: t.Iterable[int]) -> None:
+    """Let the data change and take a snapshot on each of the *days*, in one session."""
+    images.change(spec, *(step for number in days for step in (*changes(number), ("snapshot", name(number)))))
+
+
+def backed_up(images: Images, modules: Modules, days: int, *options: str) -> ImageSpec:
+    """An image with so many days of history, all backed up; *options* are those of ``rbd create``."""
+    spec = images.create(SIZE, *options)
+    age(images, spec, range(days))
+    assert len(modules.backup([spec])["archives"]) == days
+    return spec
 
 
 def snapshots(images: Images, spec: ImageSpec) -> list[str]:
@@ -96,6 +105,16 @@ def restored(images: Images, modules: Modules, point: str, claim: str = "data-0"
     assert snapshots(images, target) == []
     content = images.read(target)
     images.rbd(target, "rm", "--no-progress")
+    return content
+
+
+def raw(modules: Modules, point: str, directory: pathlib.Path) -> bytes:
+    """Restore a restore point into a raw file, without Ceph, and return its bytes."""
+    file = directory / f"{point}.raw"
+    result = modules.restore_to({"raw": str(file)}, claim="data-0", restore_point=point)
+    assert result.get("changed"), result
+    content = file.read_bytes()
+    file.unlink()
     return content
 
 

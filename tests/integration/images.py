@@ -95,9 +95,9 @@ class Images:
         """Take an image out of the trash again."""
         self._run("trash", "restore", "--pool", pool, "--image-id", image_id)
 
-    def listed(self, pool: str) -> list[str]:
-        """Return the names of all images of a pool's default RADOS namespace."""
-        return self._run("ls", pool).split()
+    def listed(self, pool: str, rados_namespace: str = "") -> list[str]:
+        """Return the names of all images of a RADOS namespace of a pool."""
+        return self._run("ls", "/".join(filter(None, (pool, rados_namespace)))).split()
 
     def adopt(self, specs: list[ImageSpec]) -> None:
         """Take images over, for removal."""
@@ -105,7 +105,11 @@ class Images:
 
     def clear(self) -> list[ImageSpec]:
         """Remove what was made, clones before their parents. Return the images that somebody has open."""
-        there = [spec for spec in reversed(self._made) if self._exists(spec)]
+        places = {(spec.pool, spec.rados_namespace) for spec in self._made}
+        listed = {place: set(self.listed(*place)) for place in places}
+        there = [
+            spec for spec in reversed(self._made) if spec.image in listed[spec.pool, spec.rados_namespace]
+        ]
         in_use = [
             spec for spec in there if json.loads(self.rbd(spec, "status", "--format", "json"))["watchers"]
         ]
@@ -113,11 +117,6 @@ class Images:
             if spec not in in_use:
                 self._remove(spec)
         return in_use
-
-    def _exists(self, spec: ImageSpec) -> bool:
-        return (
-            spec.image in self._run("ls", "/".join(filter(None, (spec.pool, spec.rados_namespace)))).split()
-        )
 
     def _job(self, spec: ImageSpec, operations: t.Sequence[t.Sequence[t.Any]]) -> bytes:
         place = {"pool": spec.pool, "rados_namespace": spec.rados_namespace, "image": spec.image}
@@ -127,7 +126,7 @@ class Images:
         for snapshot in self._snapshots(spec):
             if snapshot["protected"] in (True, "true"):
                 self.rbd(spec, "snap", "unprotect", "--snap", snapshot["name"])
-            self.rbd(spec, "snap", "rm", "--snap-id", str(snapshot["id"]))
+        self.rbd(spec, "snap", "purge", "--no-progress")
         self.rbd(spec, "rm", "--no-progress")
 
     def _snapshots(self, spec: ImageSpec) -> list[dict[str, t.Any]]:

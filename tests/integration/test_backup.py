@@ -28,7 +28,7 @@ def test_a_full_then_diffs_and_the_preview_is_what_then_happens(
 ) -> None:
     modules, spec = modules_each_way, images.create(history.SIZE)
     for number in range(3):
-        history.live(images, modules, spec, [number], backup=False)
+        history.age(images, spec, [number])
     preview = modules.backup([spec], check_mode=True, diff=True)
     assert not modules.set_path.exists()
     result = modules.backup([spec])
@@ -44,14 +44,12 @@ def test_a_full_then_diffs_and_the_preview_is_what_then_happens(
 
 
 def test_archives_are_restored_with_zstd_and_rbd_alone(modules: Modules, images: Images) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(3))
+    spec = history.backed_up(images, modules, 3)
     assert history.by_hand(images, modules, history.archives(modules)) == images.read(spec, name(2))
 
 
 def test_a_second_run_and_a_preview_of_it_change_nothing(modules: Modules, images: Images) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(2))
+    spec = history.backed_up(images, modules, 2)
     before = history.files(modules)
     for check_mode in (True, False):
         again = modules.backup([spec], check_mode=check_mode)
@@ -61,8 +59,7 @@ def test_a_second_run_and_a_preview_of_it_change_nothing(modules: Modules, image
 
 
 def test_a_preview_counts_the_snapshot_that_would_have_been_taken(modules: Modules, images: Images) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, [0])
+    spec = history.backed_up(images, modules, 1)
     planned = modules.snapshot([spec], time=day(1), check_mode=True)["snapshot"]
     preview = modules.backup([spec], check_mode=True, planned_snapshot=planned)
     assert [(item["snapshot"], item["base"]) for item in preview["archives"]] == [(name(1), name(0))]
@@ -88,7 +85,7 @@ def test_a_preview_counts_it_only_for_the_volumes_that_it_would_have_been_taken_
 
 def test_the_result_tells_how_much_and_how_fast(modules: Modules, images: Images) -> None:
     spec = images.create(history.SIZE)
-    history.live(images, modules, spec, [1], backup=False)
+    history.age(images, spec, [1])
     result = modules.backup([spec])
     (archive,) = result["archives"]
     assert archive["read_bytes"] >= archive["stream_bytes"] > 300_000
@@ -103,8 +100,7 @@ def test_the_result_tells_how_much_and_how_fast(modules: Modules, images: Images
 
 
 def test_everything_is_private(modules: Modules, images: Images) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, [0])
+    history.backed_up(images, modules, 1)
     for path in [modules.set_path, *modules.set_path.rglob("*")]:
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
@@ -133,9 +129,8 @@ def test_a_failing_volume_does_not_stop_the_others(modules: Modules, images: Ima
 def test_a_snapshot_removed_while_it_is_exported_gives_no_archive(
     modules: Modules, images: Images, monkeypatch
 ) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, [0])
-    history.live(images, modules, spec, [1], backup=False)
+    spec = history.backed_up(images, modules, 1)
+    history.age(images, spec, [1])
     end = DiffWriter.end
 
     def remove_then_end(writer: DiffWriter) -> None:
@@ -151,8 +146,7 @@ def test_a_snapshot_removed_while_it_is_exported_gives_no_archive(
 def test_an_image_made_anew_under_the_same_name_begins_a_new_directory(
     modules: Modules, images: Images
 ) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, [0])
+    spec = history.backed_up(images, modules, 1)
     images.rbd(spec, "snap", "rm", "--snap", name(0), "--no-progress")
     images.rbd(spec, "rm", "--no-progress")
     images.rbd(spec, "create", "--size", f"{history.SIZE}B")
@@ -169,12 +163,11 @@ def test_an_image_made_anew_under_the_same_name_begins_a_new_directory(
 def test_a_good_archive_of_an_earlier_snapshot_of_the_same_name_is_left_alone(
     modules: Modules, images: Images
 ) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(2))
+    spec = history.backed_up(images, modules, 2)
     content = {number: images.read(spec, name(number)) for number in range(2)}
     for number in range(2):
         images.rbd(spec, "snap", "rm", "--snap", name(number), "--no-progress")
-    history.live(images, modules, spec, [0], backup=False)
+    history.age(images, spec, [0])
     result = modules.backup([spec])
     assert "earlier snapshot of that name" in result["msg"]
     assert {number: history.restored(images, modules, name(number)) for number in range(2)} == content
@@ -185,7 +178,7 @@ def test_a_directory_that_is_removed_while_a_run_begins_gets_no_archive(
 ) -> None:
     """A consolidation with remove_unused_volumes, between the scan of this run and its lock."""
     spec = images.create()
-    history.live(images, modules, spec, range(2), backup=False)
+    history.age(images, spec, range(2))
     modules.backup([spec])
     modules.snapshot([spec], time=day(2))
     directory = history.volume_directory(modules)
@@ -239,8 +232,7 @@ def test_bad_options_touch_nothing(modules: Modules, images: Images) -> None:
 
 
 def test_a_lost_archive_in_the_middle_is_exported_again_and_said_so(modules: Modules, images: Images) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(3))
+    spec = history.backed_up(images, modules, 3)
     lost = history.volume_directory(modules) / f"{name(1)}.from-{name(0)}.diff.zst"
     lost.unlink()
     result = modules.backup([spec])
@@ -253,13 +245,12 @@ def test_a_lost_archive_in_the_middle_is_exported_again_and_said_so(modules: Mod
 def test_killed_at_any_write_or_step_of_publishing_the_next_run_finishes(
     modules: Modules, images: Images
 ) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, [0])
+    spec = history.backed_up(images, modules, 1)
     for number, (victim, method) in enumerate(
         [(ArchiveWriter, "write"), (ArchiveWriter, "seal"), (ArchiveWriter, "publish"), (os, "rename")],
         start=1,
     ):
-        history.live(images, modules, spec, [number], backup=False)
+        history.age(images, spec, [number])
         done = [f"{name(i)}" for i in range(number)]
 
         def die_there(victim=victim, method=method) -> None:

@@ -26,8 +26,8 @@ def test_a_run_without_time_exports_nothing_tells_what_is_pending_and_the_next_o
 ) -> None:
     old, new = images.create(history.SIZE), images.create(history.SIZE)
     history.live(images, modules, old, [0])
-    history.live(images, modules, old, [1, 2], backup=False)
-    history.live(images, modules, new, [2], backup=False)
+    history.age(images, old, [1, 2])
+    history.age(images, new, [2])
     before = history.files(modules)
     for options in ({"max_duration": 0}, {"stop_at": "2026-01-01T00:00:00", "stop_grace": 10**9}):
         result = modules.backup([old, new], **options)
@@ -51,8 +51,7 @@ def test_a_run_without_time_exports_nothing_tells_what_is_pending_and_the_next_o
 
 
 def test_a_run_with_nothing_to_do_is_in_time(modules: Modules, images: Images) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, [0])
+    spec = history.backed_up(images, modules, 1)
     result = modules.backup([spec], max_duration=0)
     assert "failed" not in result
     assert result["pending"] == []
@@ -62,7 +61,7 @@ def test_what_runs_when_the_time_is_over_may_finish_and_nothing_starts_after_it(
     modules: Modules, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(3), backup=False)
+    history.age(images, spec, range(3))
     over: list[bool] = []
     seal = ArchiveWriter.seal
     monkeypatch.setattr(ArchiveWriter, "seal", lambda *args: (over.append(True), seal(*args))[1])
@@ -78,7 +77,7 @@ def test_an_export_that_stands_still_is_cancelled(
 ) -> None:
     modules, spec = modules_each_way, images.create(32 * MIB)
     images.change(spec, ("write", 0, 32 * MIB, 5))  # more than all buffers on the way hold
-    history.live(images, modules, spec, range(2), backup=False)
+    history.age(images, spec, range(2))
     header, stood = DiffWriter.header, []
 
     def stand_still(writer: DiffWriter, *args: object) -> None:
@@ -103,8 +102,7 @@ def test_an_export_that_stands_still_is_cancelled(
 
 
 def test_reading_archives_again_ends_in_time_too(modules: Modules, images: Images) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(2))
+    spec = history.backed_up(images, modules, 2)
     result = modules.backup([spec], verify="full", max_duration=0)
     assert [(item["snapshots"], item["unverified"]) for item in result["pending"]] == [([], 2)]
     assert "2 archive(s) not read again" in result["msg"]

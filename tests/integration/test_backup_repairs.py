@@ -208,6 +208,6 @@ def test_a_retired_snapshot_is_never_exported_again(
     result = modules.backup([spec])
     assert [(item["snapshot"], item["base"]) for item in result["archives"]] == [(name(2), name(0))]
     assert "warnings" not in result
-    history.live(images, modules, spec, [3], backup=False)
+    history.age(images, spec, [3])
     assert [item["base"] for item in modules.backup([spec])["archives"]] == [name(2)]
     assert name(1) not in " ".join(file[: len(name(1))] for file in history.archives(modules))

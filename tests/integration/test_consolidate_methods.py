@@ -24,10 +24,7 @@ KEPT = [name(3), name(4), name(5)]
 @pytest.fixture
 def spec(modules: Modules, images: Images) -> ImageSpec:
     """An image with six days of history, all backed up."""
-    image = images.create(history.SIZE)
-    history.live(images, modules, image, range(6), backup=False)
-    assert len(modules.backup([image])["archives"]) == 6
-    return image
+    return history.backed_up(images, modules, 6)
 
 
 def run(modules: Modules, spec: ImageSpec, **options: t.Any) -> dict[str, t.Any]:

@@ -21,10 +21,7 @@ from ansible_collections.rbd_backup.gfs.tests.integration.processes import anoth
 @pytest.fixture
 def spec(modules: Modules, images: Images) -> ImageSpec:
     """An image with three days of history, all backed up."""
-    image = images.create(history.SIZE)
-    history.live(images, modules, image, range(3), backup=False)
-    assert len(modules.backup([image])["archives"]) == 3
-    return image
+    return history.backed_up(images, modules, 3)
 
 
 def only(result: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -30,9 +30,8 @@ ONE_DAILY = {"daily": 1, "weekly": 0, "monthly": 0}
 @pytest.fixture
 def spec(modules: Modules, images: Images) -> ImageSpec:
     """A volume with an archive of its first day, and a snapshot of the second."""
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, [0])
-    history.live(images, modules, spec, [1], backup=False)
+    spec = history.backed_up(images, modules, 1)
+    history.age(images, spec, [1])
     return spec
 
 

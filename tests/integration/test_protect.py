@@ -16,9 +16,7 @@ from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
 def test_a_protected_restore_point_stays_with_its_reason_until_it_is_unprotected(
     modules: Modules, images: Images
 ) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(4), backup=False)
-    modules.backup([spec])
+    spec = history.backed_up(images, modules, 4)
     point: dict[str, t.Any] = {"restore_point": name(1), "reason": "before the migration"}
     before = history.files(modules)
     assert modules.protect(**point, check_mode=True)["changed"]
@@ -42,8 +40,7 @@ def test_a_protected_restore_point_stays_with_its_reason_until_it_is_unprotected
 
 
 def test_what_cannot_be_protected_is_refused(modules: Modules, images: Images) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(1))
+    history.backed_up(images, modules, 1)
     assert "reason" in modules.protect(restore_point="latest")["msg"]
     assert "reason" in modules.protect(restore_point="latest", reason=" ")["msg"]
     assert "no restore point" in modules.protect(restore_point=name(5), reason="r")["msg"]

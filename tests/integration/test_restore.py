@@ -18,13 +18,6 @@ from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
 
 
-def backed_up(modules: Modules, images: Images, *options: str) -> ImageSpec:
-    spec = images.create(history.SIZE, *options)
-    history.live(images, modules, spec, range(3), backup=False)
-    modules.backup([spec])
-    return spec
-
-
 def leftovers(images: Images, target: ImageSpec) -> list[str]:
     return [name for name in images.listed(target.pool) if name.startswith(target.image)]
 
@@ -33,7 +26,9 @@ def test_every_restore_point_is_what_the_snapshot_is_and_the_image_is_like_the_o
     modules_each_way: Modules, images: Images
 ) -> None:
     modules = modules_each_way
-    spec = backed_up(modules, images, "--object-size", "1M", "--image-feature", "layering,exclusive-lock")
+    spec = history.backed_up(
+        images, modules, 3, "--object-size", "1M", "--image-feature", "layering,exclusive-lock"
+    )
     history.all_equal(images, modules, spec, [name(0), name(1), name(2)])
     target = images.name()
     result = modules.restore(target)
@@ -53,14 +48,14 @@ def test_every_restore_point_is_what_the_snapshot_is_and_the_image_is_like_the_o
 def test_a_restore_point_by_name_by_time_or_the_latest(
     modules: Modules, images: Images, wanted: str, found: int
 ) -> None:
-    backed_up(modules, images)
+    history.backed_up(images, modules, 3)
     assert modules.restore(images.name(), restore_point=wanted, check_mode=True)["restore_point"] == name(
         found
     )
 
 
 def test_a_preview_creates_nothing(modules: Modules, images: Images) -> None:
-    backed_up(modules, images)
+    history.backed_up(images, modules, 3)
     target = images.name()
     preview = modules.restore(target, check_mode=True, diff=True)
     assert preview["changed"]
@@ -69,7 +64,7 @@ def test_a_preview_creates_nothing(modules: Modules, images: Images) -> None:
 
 
 def test_an_image_that_exists_is_never_written_to(modules: Modules, images: Images) -> None:
-    spec = backed_up(modules, images)
+    spec = history.backed_up(images, modules, 3)
     before = images.read(spec)
     result = modules.restore(spec)
     assert "exists" in result["msg"]
@@ -80,7 +75,7 @@ def test_an_image_that_exists_is_never_written_to(modules: Modules, images: Imag
 def test_one_damaged_byte_anywhere_in_the_chain_is_refused_before_anything_is_created(
     modules: Modules, images: Images, what: str
 ) -> None:
-    backed_up(modules, images)
+    history.backed_up(images, modules, 3)
     target = images.name()
     archive = history.volume_directory(modules) / f"{name(0)}.full.zst"
     damaged = archive.with_name(archive.name + ".json") if what == "manifest" else archive
@@ -104,7 +99,7 @@ def damage(file: pathlib.Path, cut: bool) -> None:
 def test_an_older_point_is_not_restored_without_a_word_where_the_newest_is_damaged(
     modules: Modules, images: Images, wanted: str
 ) -> None:
-    backed_up(modules, images)
+    history.backed_up(images, modules, 3)
     damage(history.volume_directory(modules) / f"{name(2)}.from-{name(1)}.diff.zst", cut=True)
     result = modules.restore(images.name(), restore_point=wanted)
     assert name(2) in result["msg"]
@@ -115,7 +110,7 @@ def test_an_older_point_is_not_restored_without_a_word_where_the_newest_is_damag
 def test_a_restore_that_fails_in_the_middle_leaves_no_image(
     modules: Modules, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backed_up(modules, images)
+    history.backed_up(images, modules, 3)
     target = images.name()
 
     def fail(*_args: object) -> None:
@@ -128,7 +123,7 @@ def test_a_restore_that_fails_in_the_middle_leaves_no_image(
 
 
 def test_an_unknown_claim_or_restore_point_or_pool_is_named(modules: Modules, images: Images) -> None:
-    backed_up(modules, images)
+    history.backed_up(images, modules, 3)
     target = images.name()
     assert "no volume of claim shop/nothing" in modules.restore(target, claim="nothing")["msg"]
     assert "There are" in modules.restore(target, restore_point="gfs-20250101T000000Z")["msg"]

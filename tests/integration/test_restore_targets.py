@@ -72,9 +72,9 @@ def test_a_file_system_is_restored_with_its_files_and_as_thin(
 
 def test_the_stream_of_the_script_makes_an_image_of_it(modules: Modules, images: Images) -> None:
     spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(2), backup=False)
+    history.age(images, spec, range(2))
     images.change(spec, ("resize", history.SIZE + MIB + 512))
-    history.live(images, modules, spec, [2], backup=False)
+    history.age(images, spec, [2])
     modules.backup([spec])
     script = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "restore.py"
     command = (
@@ -94,9 +94,7 @@ def test_an_image_is_overwritten_only_where_that_is_wanted_and_nobody_uses_it(
     modules_each_way: Modules, images: Images
 ) -> None:
     modules = modules_each_way
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(2), backup=False)
-    modules.backup([spec])
+    spec = history.backed_up(images, modules, 2)
     first, second = images.read(spec, name(0)), images.read(spec, name(1))
     overwrite = {"place": {"overwrite": True}, "restore_point": name(0)}
     with images.opened(spec):
@@ -116,9 +114,7 @@ def test_an_image_is_overwritten_only_where_that_is_wanted_and_nobody_uses_it(
 def test_an_image_that_is_not_wholly_overwritten_says_so_until_it_is(
     modules: Modules, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(1), backup=False)
-    modules.backup([spec])
+    spec = history.backed_up(images, modules, 1)
     target = images.create(8 * MIB)
 
     def die() -> None:
@@ -148,7 +144,7 @@ def test_metadata_and_places_that_are_not_there(modules: Modules, images: Images
     spec = images.create(history.SIZE)
     images.rbd(spec, "image-meta", "set", "rbd.csi.ceph.com/dek", "wrapped")
     images.rbd(spec, "image-meta", "set", "conf_rbd_cache", "false")
-    history.live(images, modules, spec, range(1), backup=False)
+    history.age(images, spec, range(1))
     modules.backup([spec])
     plain, all_of_it = images.name(), images.name()
     assert modules.restore(plain)["metadata"] == ["rbd.csi.ceph.com/dek"]
@@ -193,7 +189,7 @@ def test_a_static_volume_and_its_claim_are_validated_applied_and_bound(
     modules: Modules, images: Images, namespace: Namespace, lab: Lab, tmp_path: pathlib.Path
 ) -> None:
     spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(1), backup=False)
+    history.age(images, spec, range(1))
     entry = {**volume(spec, "data-0"), "manifests": manifests("data-0", spec, "shop")}
     modules.run(
         "rbd_export_diff", volumes=[entry], root=str(modules.root), cluster="lab", init=True, timezone="UTC"

@@ -42,7 +42,7 @@ def pristine(
     modules = Modules(lab.ceph_options("local"), tmp_path_factory.mktemp("backup"), lab.kubeconfig)
     image = images_in_use.create(history.SIZE)
     for number in range(4):
-        history.live(images_in_use, modules, image, [number], backup=False)
+        history.age(images_in_use, image, [number])
         images_in_use.change(image, ("resize", (17 + number) * MIB))
     modules.backup([image])
     return image, modules.set_path
@@ -313,9 +313,7 @@ def test_deep_compares_the_newest_and_one_more_in_turn_with_the_live_snapshots(
     modules_each_way: Modules, images: Images, reads: list[str]
 ) -> None:
     modules = modules_each_way
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(4), backup=False)
-    modules.backup([spec])
+    spec = history.backed_up(images, modules, 4)
     preview = modules.verify(mode="deep", check_mode=True)
     assert preview["ceph_bytes"] == 2 * history.SIZE
     turns = []
@@ -408,13 +406,11 @@ def test_lost_manifests_are_rebuilt_and_every_restore_point_is_what_it_was(
 def test_a_rebuilt_restore_point_is_exported_again_unless_it_was_compared(
     modules: Modules, images: Images, way: str
 ) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(2), backup=False)
-    modules.backup([spec])
+    spec = history.backed_up(images, modules, 2)
     modules.verify(mode="deep", restore_points=["all"])
     lose_manifests(modules, way)
     modules.verify(rebuild_manifests=True)
-    history.live(images, modules, spec, [2], backup=False)
+    history.age(images, spec, [2])
     planned = modules.backup([spec], check_mode=True)["archives"]
     assert [(item["snapshot"], item["kind"]) for item in planned] == [
         (name(0), "full"),
@@ -435,9 +431,7 @@ def test_a_rebuilt_restore_point_is_exported_again_unless_it_was_compared(
 def test_a_rebuilt_restore_point_that_was_not_compared_is_healed_by_the_next_backup(
     modules: Modules, images: Images
 ) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(3), backup=False)
-    modules.backup([spec])
+    spec = history.backed_up(images, modules, 3)
     lose_manifests(modules, "damaged")
     modules.verify(rebuild_manifests=True)
     images.rbd(spec, "snap", "rm", "--snap", name(1), "--no-progress")

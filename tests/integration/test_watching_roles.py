@@ -38,9 +38,7 @@ def play(modules: Modules, playbook: str, *arguments: str, **variables: t.Any) -
 
 
 def test_the_playbooks_show_the_table_and_fail_as_monitoring_needs(modules: Modules, images: Images) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(2), backup=False)
-    modules.backup([spec])
+    history.backed_up(images, modules, 2)
     code, said = play(modules, "info", rbd_info_offline=True, rbd_info_time=day(1))
     assert code == 0, said
     assert name(1) in said
