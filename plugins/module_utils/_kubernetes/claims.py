@@ -108,7 +108,9 @@ class ClaimResolver:
         except Unresolved as err:
             if storage_class in self._wanted:
                 message = f"The claim {namespace}/{name} cannot be resolved to an image: {err}"
-                self.problems.append((namespace, name, f"{message} ({persistent_volume['metadata']['name']})."))
+                self.problems.append(
+                    (namespace, name, f"{message} ({persistent_volume['metadata']['name']}).")
+                )
             else:
                 self._skip_class(namespace, name, users, storage_class)
         else:

@@ -66,7 +66,9 @@ def _is_map_of_texts(value: t.Any) -> bool:
 
 
 def _is_list_of_owners(value: t.Any) -> bool:
-    return isinstance(value, list) and not any(fault(owner, {"kind": _TEXT, "name": _TEXT}) for owner in value)
+    return isinstance(value, list) and not any(
+        fault(owner, {"kind": _TEXT, "name": _TEXT}) for owner in value
+    )
 
 
 _FITS: t.Mapping[str, t.Callable[[t.Any], bool]] = {

@@ -16,7 +16,9 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes im
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import InvalidInput
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Identity, ImageSpec, Volume
 
-VOLUME = Volume("shop", "data", ImageSpec("fast", "blue", "one"), Identity("f", 4, "blue", "12ab"), {"claim": {}})
+VOLUME = Volume(
+    "shop", "data", ImageSpec("fast", "blue", "one"), Identity("f", 4, "blue", "12ab"), {"claim": {}}
+)
 
 
 @pytest.mark.parametrize("changes", [{}, {"pool_id": "4"}])
@@ -27,7 +29,10 @@ def test_what_was_written_is_read(changes: dict[str, t.Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"pool_id": "replicapool"}, r"Entry 2 of volumes \(shop/data\).*pool_id 'replicapool' is no whole number"),
+        (
+            {"pool_id": "replicapool"},
+            r"Entry 2 of volumes \(shop/data\).*pool_id 'replicapool' is no whole number",
+        ),
         ({"pool_id": [4]}, "pool_id"),
         ({"pool_id": float("inf")}, "pool_id"),
         ({"users": 5}, "users"),

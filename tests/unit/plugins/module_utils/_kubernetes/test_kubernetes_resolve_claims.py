@@ -43,7 +43,11 @@ def test_what_is_not_backed_up_is_named_with_its_reason(recorded: Recorded) -> N
         "other-class": "its storage class is 'archive', which is not among those to be backed up",
         "nfs": "not an RBD image: the persistent volume is of kind nfs",
     }
-    assert {item["claim"] for item in result.skipped if item["warning"]} == {"lost", "no-volume", "other-class"}
+    assert {item["claim"] for item in result.skipped if item["warning"]} == {
+        "lost",
+        "no-volume",
+        "other-class",
+    }
     assert all(item["workload"] == "deployment/web" for item in result.skipped)
     assert all(
         set(item) == {"namespace", "workload", "claim", "volume", "reason", "warning"}
@@ -138,4 +142,7 @@ def test_a_lost_claim_of_a_class_that_is_not_wanted_is_no_warning(recorded: Reco
     recorded.claim("lost", phase="Lost", volume=False, storage_class="archive")
     recorded.claim("no-volume", volume=False, storage_class="archive")
     result = recorded.resolve(named("web"))
-    assert [(item["claim"], item["warning"]) for item in result.skipped] == [("lost", False), ("no-volume", False)]
+    assert [(item["claim"], item["warning"]) for item in result.skipped] == [
+        ("lost", False),
+        ("no-volume", False),
+    ]

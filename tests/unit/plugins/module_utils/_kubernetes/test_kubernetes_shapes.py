@@ -30,7 +30,13 @@ from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._kuberne
 
 UUID = "26b1ac5a-9bc7-4bb9-a5b1-7c3f0a6cbd3e"
 SOURCES: list[Object] = [
-    {"csi": {"driver": "rbd.csi.ceph.com", "volumeHandle": handle, "volumeAttributes": {"pool": "p", **attributes}}}
+    {
+        "csi": {
+            "driver": "rbd.csi.ceph.com",
+            "volumeHandle": handle,
+            "volumeAttributes": {"pool": "p", **attributes},
+        }
+    }
     for handle, attributes in (
         (f"0001-0004-ceph-0000000000000002-{UUID}", {"imageName": f"csi-vol-{UUID}", "clusterID": "ceph"}),
         (f"0001-0004-ceph-0000000000000002-{UUID}", {"volumeNamePrefix": "old-", "clusterID": "ceph"}),
@@ -40,7 +46,12 @@ SOURCES: list[Object] = [
 ]
 SOURCES += [
     {"rbd": {"monitors": ["m"], "pool": "p", "image": "i"}},
-    {"flexVolume": {"driver": "ceph.rook.io/rook", "options": {"pool": "p", "clusterNamespace": "rook-ceph"}}},
+    {
+        "flexVolume": {
+            "driver": "ceph.rook.io/rook",
+            "options": {"pool": "p", "clusterNamespace": "rook-ceph"},
+        }
+    },
 ]
 METADATA = {"name": "data", "namespace": "shop", "uid": "u"}
 CLAIM: Object = {
@@ -50,7 +61,16 @@ CLAIM: Object = {
 }
 # words that mean something to the rules, so that a wrong one stands where another is expected
 WORDS = st.sampled_from(
-    ["", "true", "pv", "0001-0004-ceph-000000000000000g-" + UUID, "mig_mons-0_image-x_00", "\x00", "\ud800", "pool"]
+    [
+        "",
+        "true",
+        "pv",
+        "0001-0004-ceph-000000000000000g-" + UUID,
+        "mig_mons-0_image-x_00",
+        "\x00",
+        "\ud800",
+        "pool",
+    ]
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | WORDS | st.text(max_size=5),
@@ -131,7 +151,10 @@ def test_any_object_has_a_shape_or_a_fault(item: t.Any) -> None:
         (None, "kind an unknown one"),
         ({"driver": "rbd.csi.ceph.com"}, "spec.csi.volumeHandle is not a text"),
         ({"driver": 5, "volumeHandle": "x"}, "spec.csi.driver is not a text"),
-        ({"driver": "d", "volumeHandle": "x", "volumeAttributes": {"pool": 5}}, "Attributes is not a map of texts"),
+        (
+            {"driver": "d", "volumeHandle": "x", "volumeAttributes": {"pool": 5}},
+            "Attributes is not a map of texts",
+        ),
         (["rbd.csi.ceph.com"], "spec.csi is not a map"),
     ],
 )
@@ -166,4 +189,6 @@ def test_a_list_with_what_is_no_object_is_no_list(recorded: Recorded, kind: str)
     recorded.objects[f"/api/v1/{kind}"].append({"metadata": {"name": None}})
     result = recorded.resolve(named("web"))
     assert result.volumes == []
-    assert f"/{kind} with an object that is none of Kubernetes: metadata.name is not a text" in messages(result)
+    assert f"/{kind} with an object that is none of Kubernetes: metadata.name is not a text" in messages(
+        result
+    )
