@@ -156,7 +156,7 @@ def test_property_on_small_histories(
 ) -> None:
     ran = 0
 
-    @settings(max_examples=5_000 if SOAK else 60, derandomize=not SOAK, deadline=None, database=None)
+    @settings(max_examples=5_000 if SOAK else 60)
     @given(case=small_cases(), dice=st.integers(0, 1000))
     def run(case: Case, dice: int) -> None:
         nonlocal ran

@@ -131,7 +131,7 @@ def _any_id(last: Archive, number: int | None) -> tuple[int | None, ...]:
     return (number,) if last.to.snapshot_id is None else ()
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(archives=ARCHIVES, snapshot=st.sampled_from("abcde"), number=st.sampled_from([None, None, 1, 2]))
 def test_the_answer_is_the_best_of_all_chains(
     archives: list[Archive], snapshot: str, number: int | None

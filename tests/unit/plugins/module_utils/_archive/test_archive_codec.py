@@ -53,7 +53,7 @@ def decompress(stored: bytes, compression: str) -> bytes:
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     pieces=st.lists(st.binary(max_size=2000) | st.integers(0, 400_000).map(bytes), max_size=6),
     level=st.none() | st.integers(1, 9),
@@ -130,7 +130,7 @@ def test_flipped_bits_never_change_the_content_unnoticed(
 
 
 @pytest.mark.parametrize("compression", ["zstd", "gzip"])
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(junk=st.binary(max_size=300))
 def test_junk_is_refused(compression: str, junk: bytes) -> None:
     for head in (b"", b"\x28\xb5\x2f\xfd", b"\x1f\x8b\x08\x00"):

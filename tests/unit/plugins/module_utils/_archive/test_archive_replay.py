@@ -70,7 +70,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> t.Counter[str]:
     return counted
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(states=histories(unit=1024), data=st.data())
 def test_each_digest_is_that_of_the_image_also_after_a_shrink(
     tmp_path: pathlib.Path, states: list[State], data: st.DataObject
