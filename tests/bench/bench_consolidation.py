@@ -16,7 +16,8 @@ import subprocess
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.archiving import Exporter
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.merging import Merger
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.merging import merge_archives
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.publishing import Publisher
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.access import open_ceph
@@ -108,12 +109,12 @@ class _Monday:
         copy = self._bench.path()
         shutil.copytree(self._root, copy)
         directory = self._directory(copy)
-        exporter = Exporter(self._ceph, self._volume, directory.identity, directory, _OPTIONS)
-        merger = Merger(self._volume, directory.identity, directory, _OPTIONS)
+        publisher = Publisher(self._volume, directory.identity, directory, _OPTIONS)
+        exporter = Exporter(self._ceph, publisher)
         self.streams[method] = 0
         for remake in self.remakes(method):
             if remake.method == MERGE:
-                archive = merger.write(remake)
+                archive = merge_archives(publisher, remake)
             else:
                 assert remake.export is not None
                 archive = exporter.write(remake.export, prove=True).archive

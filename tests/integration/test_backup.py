@@ -11,7 +11,7 @@ import signal
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import archiving, backup
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import backup
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import INCOMPLETE
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
@@ -137,7 +137,7 @@ def test_a_snapshot_removed_while_it_is_exported_gives_no_archive(
         images.rbd(spec, "snap", "rm", "--snap", name(1), "--no-progress")
         end(writer)
 
-    monkeypatch.setattr(archiving.DiffWriter, "end", remove_then_end)
+    monkeypatch.setattr(DiffWriter, "end", remove_then_end)
     result = modules.backup([spec])
     assert "removed or replaced" in result["failures"][0]["message"]
     assert history.archives(modules) == [f"{name(0)}.full.zst"]

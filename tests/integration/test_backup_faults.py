@@ -41,7 +41,7 @@ class KillsRbd:
                     os.kill(pid, signal.SIGKILL)
             header(writer, *args)
 
-        monkeypatch.setattr(archiving.DiffWriter, "header", begin)
+        monkeypatch.setattr(DiffWriter, "header", begin)
         monkeypatch.setattr(archiving, "PAUSES", (0.0,))
 
 
@@ -88,7 +88,7 @@ def test_a_snapshot_that_goes_away_is_not_tried_again(
         images.rbd(large, "snap", "rm", "--snap", name(0), "--no-progress")
         end(writer)
 
-    monkeypatch.setattr(archiving.DiffWriter, "end", remove_then_end)
+    monkeypatch.setattr(DiffWriter, "end", remove_then_end)
     assert "removed or replaced" in modules.backup([large])["msg"]
     assert len(begun) == 1
 

@@ -10,7 +10,6 @@ import signal
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import archiving
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.deadline import Deadline
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
@@ -86,7 +85,7 @@ def test_an_export_that_stands_still_is_cancelled(
             os.kill(pid, signal.SIGSTOP)
         header(writer, *args)
 
-    monkeypatch.setattr(archiving.DiffWriter, "header", stand_still)
+    monkeypatch.setattr(DiffWriter, "header", stand_still)
     # the first record is asked for when the limit is still ahead, and does not come
     result = modules.backup([spec], max_duration=10, stop_grace=2)
     assert stood, "it was over before the export began"

@@ -7,37 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime as dt
 import math
 import time
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.deadline import Deadline
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.space import Space
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.manifest import Origin
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import archive_name
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import REFUSED
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.verify import verify_archive
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.publishing import Draft, Publisher
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.room import Room
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.failures import broke
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.digest import ImageDigest
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.reader import (
     DiffReader,
     check_header,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.sparsify import sparsify
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
-    ArchiveError,
     BackupError,
     CephError,
     StreamError,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive, Identity, Volume
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive, Volume
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import Export, state_of
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._version import VERSION
 
 PAUSES = (5.0, 20.0, 60.0)
 """Seconds before the second, the third and every later attempt: a pod that is replaced needs some time."""
@@ -96,30 +86,23 @@ def planned(volume: Volume, export: Export, estimated_bytes: int | None) -> dict
 
 
 class Exporter:
-    """Makes archives of one volume, whose directory is locked by the caller."""
+    """Makes archives of one volume from Ceph. *retries*: how often a stream that breaks is exported again."""
 
     def __init__(
         self,
         ceph: RbdClient,
-        volume: Volume,
-        identity: Identity,
-        directory: VolumeDirectory,
-        options: t.Mapping[str, t.Any],
+        publisher: Publisher,
+        retries: int = 2,
         deadline: Deadline | None = None,
-        space: Space | None = None,
+        room: Room | None = None,
     ) -> None:
-        """Without a *deadline* an export takes as long as it takes; without a *space* nobody looks for room."""
-        self._deadline = deadline
-        self._space = space
-        self._retries = options.get("retries", 2)
+        """Without a *deadline* an export takes as long as it takes; without a *room* nobody looks for room."""
         self._ceph = ceph
-        self._volume = volume
-        self._identity = identity
-        self._directory = directory
-        self._compression = options["compression"]
-        self._level = options["compression_level"]
-        self._threads = options["compression_threads"]
-        self._prefix = options["prefix"]
+        self._publisher = publisher
+        self._volume = publisher.volume
+        self._retries = retries
+        self._deadline = deadline
+        self._room = room
 
     def write(
         self,
@@ -128,22 +111,16 @@ class Exporter:
         supersedes: t.Collection[str] = (),
         estimated_bytes: int | None = None,
     ) -> Written:
-        """Export *export* and publish the archive; with *prove* only after it was read back from disk.
+        """Export *export* and publish the archive; *prove* and *supersedes* are as in :meth:`publishing.Draft.publish`.
 
-        One that takes the place of a damaged archive is always proved, and then the damaged one goes: what bears its
-        name, and the archives *supersedes*. *estimated_bytes* is the room to look for. A stream that breaks is
-        exported again from its beginning. Raises CephError, StreamError or ArchiveError, and Cancelled when the time
-        is over; nothing is published then.
+        *estimated_bytes* is the room to look for. A stream that breaks is exported again from its beginning. Raises
+        CephError, StreamError or ArchiveError, and Cancelled when the time is over; nothing is published then.
         """
         clock = time.monotonic()
-        file = archive_name(export.to.name, export.base.name if export.base else None, self._compression)
-        self._refuse_another(export, file)
         attempt = 1
         while True:
             try:
-                archive, read_bytes = self._attempt(
-                    export, file, prove or bool(supersedes), supersedes, estimated_bytes
-                )
+                archive, read_bytes = self._attempt(export, prove, supersedes, estimated_bytes)
             except (CephError, StreamError) as error:
                 if self._deadline and self._deadline.cancelled:
                     raise self._cancelled(export) from error
@@ -154,52 +131,25 @@ class Exporter:
                     raise _after(attempt, error) from error
                 attempt += 1
             else:
-                path, seconds = self._directory.path_of(archive), time.monotonic() - clock
+                path, seconds = self._publisher.directory.path_of(archive), time.monotonic() - clock
                 return Written(
                     self._volume, export, archive, path, read_bytes, seconds, attempt, estimated_bytes
                 )
 
     def _attempt(
-        self,
-        export: Export,
-        file: str,
-        prove: bool,
-        supersedes: t.Collection[str],
-        estimated_bytes: int | None,
+        self, export: Export, prove: bool, supersedes: t.Collection[str], estimated_bytes: int | None
     ) -> tuple[Archive, int]:
         """Export from the beginning and publish. Returns the archive and the bytes that rbd exported."""
-        started = dt.datetime.now(dt.timezone.utc)
+        base = state_of(export.base) if export.base else None
         with contextlib.ExitStack() as stack:
-            writer = stack.enter_context(
-                ArchiveWriter(self._directory.path, file, self._level, self._threads)
-            )
-            if self._space:
-                stack.enter_context(
-                    self._space.hold(self._directory.path, estimated_bytes, lambda: writer.stored_bytes)
-                )
-            image_digest, read_bytes = self._carry(export, writer)
+            draft = stack.enter_context(self._publisher.begin(state_of(export.to), base, export.reason))
+            if self._room:
+                what = f"the archive of snapshot {export.to.name} of volume {self._volume}"
+                path = self._publisher.directory.path
+                stack.enter_context(self._room.hold(path, estimated_bytes, what, lambda: draft.stored_bytes))
+            read_bytes = self._carry(export, draft)
             self._check_ids(export)
-            archive = writer.seal(
-                Origin(
-                    identity=self._identity,
-                    spec=self._volume.spec,
-                    to=state_of(export.to),
-                    base=state_of(export.base) if export.base else None,
-                    reason=export.reason,
-                    started=started,
-                    finished=dt.datetime.now(dt.timezone.utc),
-                    tool_version=VERSION,
-                    ceph_version=self._ceph.version(),
-                    image_digest=image_digest,
-                )
-            )
-            replaces = self._directory.has_traces(archive) or bool(supersedes)
-            if prove or replaces:
-                verify_archive(self._directory.path, archive, writer.temporary)
-            writer.publish()
-        if replaces:
-            self._directory.remove_superseded(archive, supersedes)
-        return archive, read_bytes
+            return draft.publish(self._ceph.version(), prove, supersedes), read_bytes
 
     def _pause(self, seconds: float) -> None:
         time.sleep(min(seconds, self._deadline.remaining) if self._deadline else seconds)
@@ -210,45 +160,15 @@ class Exporter:
             "run is over. Nothing of it was published; the snapshot waits in Ceph for the next run."
         )
 
-    def _refuse_another(self, export: Export, file: str) -> None:
-        """Refuse to take the place of a good archive of another snapshot that had the same name."""
-        wanted = state_of(export.to), state_of(export.base) if export.base else None
-        inventory = self._directory.archives(self._prefix)
-        for problem in inventory.problems:
-            if problem.file == file and problem.kind == REFUSED:
-                raise ArchiveError(
-                    f"Snapshot {export.to.name} of volume {self._volume} was not exported: {problem.message} It was "
-                    "left untouched. Move it away.",
-                    file=file,
-                )
-        for archive in inventory.archives:
-            # of a rebuilt manifest nobody knows the ids: what it speaks of is made again, and proved
-            if archive.file == file and (archive.to, archive.base) != wanted and not archive.rebuilt:
-                raise ArchiveError(
-                    f"Snapshot {export.to.name} (id {export.to.id}) of volume {self._volume} was not exported: "
-                    f"{self._directory.path_of(archive)} is a good archive of an earlier snapshot of that name (id "
-                    f"{archive.to.snapshot_id}), and restore points may stand on it. It was left untouched. Remove the "
-                    "new snapshot, or move the volume's directory out of the backup set.",
-                    file=file,
-                )
-
-    def _carry(self, export: Export, writer: ArchiveWriter) -> tuple[str | None, int]:
-        """Bring the stream from Ceph into the archive. Returns the image digest of a full, and the bytes read."""
+    def _carry(self, export: Export, draft: Draft) -> int:
+        """Bring the stream from Ceph into the archive. Returns the bytes that rbd exported."""
         base = export.base.name if export.base else None
-        digest = None if export.base else ImageDigest(export.to.size)
-        diff = DiffWriter(writer.write)
         remaining = self._deadline.remaining if self._deadline else math.inf
         with self._ceph.export_diff(self._volume.spec, export.to.name, base, remaining) as stream:
             reader = DiffReader(stream)
             check_header(reader.header, base, export.to.name, export.to.size)
-            diff.header(reader.header)
-            for record in sparsify(reader):
-                if digest:
-                    digest.update(record)
-                diff.record(record)
-            diff.end()
-            receipt = stream.finish()
-        return (digest.hexdigest() if digest else None), receipt.bytes
+            draft.write(reader.header, sparsify(reader))
+            return stream.finish().bytes
 
     def _check_ids(self, export: Export) -> None:
         """Demand that image and snapshots still are those that the plan read before the export: a snapshot that is
@@ -262,7 +182,7 @@ class Exporter:
                     f"Snapshot {wanted.name} (id {wanted.id}) of volume {self._volume} was removed or replaced while "
                     "it was exported. No archive was published; the next run plans anew."
                 )
-        if self._ceph.info(self._volume.spec).id != self._identity.image_id:
+        if self._ceph.info(self._volume.spec).id != self._publisher.identity.image_id:
             raise CephError(
                 f"The image of volume {self._volume} was replaced by another one while it was exported. No archive was "
                 "published; resolve again."

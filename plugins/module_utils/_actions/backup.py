@@ -37,8 +37,9 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volum
     for_each_volume,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.publishing import Publisher
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import INCOMPLETE
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.space import Space
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.room import Room
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes import volumes_from_options
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.codec import compressor
@@ -169,7 +170,7 @@ class _Backup:
         self._scan = backup_set.scan()
         # A preview is of a run that has all the time that it needs.
         self._deadline = Deadline(environment.now()) if environment.check_mode else deadline
-        self._space = Space(environment.options["minimum_free"])
+        self._room = Room(environment.options["minimum_free"])
         self._planned_snapshot = _planned_snapshot(environment)
         planned_for = environment.options["planned_for"]
         self._planned_for = None if planned_for is None else {str(item.get("image")) for item in planned_for}
@@ -244,9 +245,8 @@ class _Backup:
         if not done.unverified:
             for archive, files in defects.leftovers(found):
                 done.tidied = bool(directory.remove_superseded(archive, files)) or done.tidied
-        exporter = Exporter(
-            self._ceph, done.volume, identity, directory, self._options, self._deadline, self._space
-        )
+        publisher = Publisher(done.volume, identity, directory, self._options)
+        exporter = Exporter(self._ceph, publisher, self._options["retries"], self._deadline, self._room)
         self._estimated(done)
         for number, export in enumerate(done.plan.exports):
             if self._deadline.stopped:

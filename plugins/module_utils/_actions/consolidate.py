@@ -78,7 +78,7 @@ def run(environment: Environment) -> Outcome:
     )
     backup_set = open_set(options, ceph.fsid())
     policy = _policy(options, backup_set)
-    means = Means(ceph, options, environment.now(), pace, Room(backup_set.path))
+    means = Means(ceph, options, environment.now(), pace, Room())
     scan = backup_set.scan()
     work = _Consolidation(environment, backup_set, scan, policy, means, Census(ceph, volumes))
     unused = work.find_unused(volumes)
@@ -143,7 +143,7 @@ class _Consolidation:
             done = self._plan(volume, seen, directory)
             if done.error is None:
                 done.changed = not done.plan.is_empty
-                self._note(done, lambda: self._means.room.check(done.plan.extra_bytes, f"Volume {volume}"))
+                self._note(done, lambda: self._preview(done, directory))
             return done
         with VolumeLock(directory.path):
             directory.clean_temporaries()
@@ -154,6 +154,10 @@ class _Consolidation:
             if done.error is None:
                 self._note(done, Steps(self._means, done, seen.identity, directory).run)
             return done
+
+    def _preview(self, done: Consolidated, directory: VolumeDirectory) -> None:
+        with self._means.room_for(done, directory):
+            pass
 
     def find_unused(self, volumes: t.Iterable[Volume]) -> list[Unused]:
         """List the volumes of the set that are not among *volumes*. Raises InvalidInput where one must not go."""

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import time
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.archiving import Exporter
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.merging import Merger
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.merging import merge_archives
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.pacing import RemovalPace
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.publishing import Publisher
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.room import Room
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import DAMAGED, MISSING
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof, save_proof
@@ -62,6 +64,14 @@ class Means:
     pace: RemovalPace
     room: Room
 
+    def room_for(
+        self, done: Consolidated, directory: VolumeDirectory, taken: t.Callable[[], int] = lambda: 0
+    ) -> t.ContextManager[None]:
+        """Keep the room for the new archives of a volume. Raises ArchiveError where there is too little."""
+        if not done.plan.remakes:
+            return contextlib.nullcontext()  # a removal is the way out of a full disk
+        return self.room.hold(directory.path, done.plan.extra_bytes, f"volume {done.volume}", taken)
+
 
 class Steps:
     """The steps of one volume, whose directory is locked by the caller."""
@@ -73,8 +83,8 @@ class Steps:
         self._ceph = means.ceph
         self._done = done
         self._directory = directory
-        self._exporter = Exporter(means.ceph, done.volume, identity, directory, means.options)
-        self._merger = Merger(done.volume, identity, directory, means.options)
+        self._publisher = Publisher(done.volume, identity, directory, means.options)
+        self._exporter = Exporter(means.ceph, self._publisher)
 
     def run(self) -> None:
         """Make, prove, retire, remove. Raises BackupError; what was done until then is noted in the outcome."""
@@ -93,13 +103,16 @@ class Steps:
         self._settle()
 
     def _remake(self, plan: ConsolidationPlan) -> list[Archive]:
-        made = []
-        with self._means.room.reserved(plan.extra_bytes, f"Volume {self._done.volume}") as used:
+        made: list[Archive] = []
+
+        def no_longer_needed() -> int:
+            return sum(remake.stored_bytes for remake in plan.remakes[: len(made)])
+
+        with self._means.room_for(self._done, self._directory, no_longer_needed):
             for remake in plan.remakes:
                 clock = time.monotonic()
                 method, archive = self._make(remake)
                 made.append(archive)
-                used(remake.stored_bytes)
                 self._done.changed = True
                 self._done.made.append(
                     {
@@ -120,7 +133,7 @@ class Steps:
         export = remake.export
         if remake.method == MERGE:
             try:
-                return MERGE, self._merger.write(remake)
+                return MERGE, merge_archives(self._publisher, remake)
             except ArchiveError as error:
                 if error.details.get("kind") not in (DAMAGED, MISSING) or export is None:
                     raise
