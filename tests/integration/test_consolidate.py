@@ -16,7 +16,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import con
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec, Snapshot
 from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
 from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
@@ -207,9 +207,19 @@ def test_the_failure_of_one_volume_does_not_disarm_the_guards_of_another(
     assert len(history.snapshots(images, spec)) == 8
 
 
-def test_a_snapshot_with_a_clone_stays(modules: Modules, images: Images, spec: ImageSpec) -> None:
+def test_a_snapshot_with_a_clone_stays_and_each_is_asked_once_for_its_clones(
+    modules: Modules, images: Images, spec: ImageSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images.clone(spec, name(1))
+    has_clones, asked = RbdClient.has_clones, []
+
+    def count(client: RbdClient, image: ImageSpec, snapshot: Snapshot) -> bool:
+        asked.append(snapshot.name)
+        return has_clones(client, image, snapshot)
+
+    monkeypatch.setattr(RbdClient, "has_clones", count)
     result = run(modules, spec)
+    assert asked == [name(number) for number in range(8) if name(number) not in KEPT]
     assert "has clones" in str(result["warnings"])
     assert history.snapshots(images, spec) == sorted([*KEPT, name(1)])
     assert "has clones" in modules.snapshot([spec], state="absent", name=name(1))["msg"]

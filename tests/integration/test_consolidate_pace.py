@@ -1,7 +1,7 @@
 # Copyright (c) 2026, rbd_backup.gfs contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""gfs_consolidate hurts neither production nor the disk, and removes what nobody uses only on request."""
+"""gfs_consolidate hurts neither production nor the disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import room
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import consolidate_steps, room
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
@@ -44,6 +44,45 @@ def test_what_waits_for_its_removal_is_retired_and_a_backup_in_between_exports_n
         assert not modules.backup([spec])["changed"]
         history.all_equal(images, modules, spec, [name(3)])
     assert not run(modules, spec, max_snapshot_removals=1)["changed"]
+
+
+def test_a_preview_says_what_will_have_to_wait(modules: Modules, images: Images, spec: ImageSpec) -> None:
+    preview, done = (run(modules, spec, max_snapshot_removals=2, check_mode=check) for check in (True, False))
+    assert preview["waiting"] == done["waiting"]
+    assert done["waiting"][0]["snapshots"] == history.snapshots(images, spec)[:-1] == [name(2)]
+
+
+def test_a_retired_snapshot_that_ceph_would_not_give_up_waits_and_is_no_failure(
+    modules: Modules, images: Images, spec: ImageSpec
+) -> None:
+    run(modules, spec, max_snapshot_removals=1)
+    images.rbd(spec, "snap", "protect", "--snap", name(1))
+    result = run(modules, spec)
+    assert not result.get("failed"), result
+    assert "it is protected in Ceph or has clones" in "\n".join(result["table"])
+    assert history.snapshots(images, spec) == [name(1), name(3)]
+    assert not run(modules, spec)["changed"]
+    assert not modules.backup([spec])["changed"]
+    images.rbd(spec, "snap", "unprotect", "--snap", name(1))
+    images.clone(spec, name(1))
+    assert "has clones" in str(run(modules, spec)["warnings"])
+    assert history.snapshots(images, spec) == [name(1), name(3)]
+
+
+def test_a_snapshot_that_went_by_itself_is_no_failure(
+    modules: Modules, images: Images, spec: ImageSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_proof = consolidate_steps.save_proof
+
+    def and_somebody_removes(*args: t.Any) -> bool:
+        images.rbd(spec, "snap", "rm", "--snap", name(1), "--no-progress")
+        monkeypatch.undo()
+        return save_proof(*args)
+
+    monkeypatch.setattr(consolidate_steps, "save_proof", and_somebody_removes)
+    assert not run(modules, spec).get("failed")
+    assert history.snapshots(images, spec) == [name(3)]
+    assert not run(modules, spec)["changed"]
 
 
 def test_the_cluster_says_how_busy_it_is_to_the_backup_user(any_rbd: RbdClient) -> None:
@@ -87,33 +126,6 @@ def test_a_volume_for_which_there_is_no_room_is_left_out_with_its_shortfall_and_
         assert "1 bytes are missing" in failure["message"]
     assert history.snapshots(images, spec) == before
     assert history.snapshots(images, small) == [name(3)]
-
-
-def test_volumes_that_no_workload_uses_are_reported_and_go_only_where_they_are_named(
-    modules: Modules, images: Images, spec: ImageSpec
-) -> None:
-    used = images.create(history.SIZE)
-    modules.snapshot([used], time=day(3))
-    modules.backup([used])
-    kept = history.snapshots(images, spec)
-    result = run(modules, used)
-    (unused,) = result["unused_volumes"]
-    assert (unused["image"], unused["archives"], unused["removed"]) == (str(spec), 4, False)
-    wanted = {"remove_unused_volumes": [unused["directory"]]}
-    assert "volumes_complete" in run(modules, used, **wanted)["msg"]
-    assert "not a directory" in run(modules, used, spec, volumes_complete=True, **wanted)["msg"]
-    assert history.snapshots(images, spec) == kept
-    images.rbd(spec, "snap", "create", "--snap", "csi-snap-other")
-    for check_mode in (True, False):
-        result = run(modules, used, check_mode=check_mode, volumes_complete=True, **wanted)
-        assert result["changed"]
-        assert result["unused_volumes"][0]["removed"]
-    assert history.snapshots(images, spec) == ["csi-snap-other"]
-    assert history.archives(modules) == [f"{name(3)}.full.zst"]
-    assert history.snapshots(images, used) == [name(3)]
-    last = run(modules, used)
-    assert not last["changed"]
-    assert not last["unused_volumes"]
 
 
 def test_a_listing_that_cannot_be_trusted_stops_every_removal(

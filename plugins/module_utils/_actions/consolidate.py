@@ -5,22 +5,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import (
-    holdings_of,
-    open_set,
-    ours,
-    parent_lookup,
-    set_path,
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import open_set, set_path
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.census import Census
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidate_volume import (
+    VolumeConsolidation,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.census import Census, Seen, read_volume
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidate_steps import (
-    Consolidated,
-    Means,
-    Steps,
-)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidated import Consolidated, Means
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
     check_parallel,
     failure,
@@ -39,25 +31,16 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes im
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import set_record
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.codec import compressor
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.scan import Scan
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import BackupError, InvalidInput
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Volume
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import check_prefix
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import Holdings
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.consolidation import (
-    ConsolidationPlan,
-    Wishes,
-    plan_consolidation,
-    repairs,
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.table import (
+    difference,
+    table,
+    unused_lines,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.guards import Accepted, Last, objection
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.table import difference, table
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._retention import Policy
-
-_NEVER_BACKED_UP = "Nothing is removed: no archive of this volume was ever made. Run the backup first."
 
 
 def run(environment: Environment) -> Outcome:
@@ -70,31 +53,29 @@ def run(environment: Environment) -> Outcome:
     compressor(options["compression"], options["compression_level"], options["compression_threads"])
     _check_numbers(options)
     ceph = environment.ceph()
-    pace = RemovalPace(
-        options["max_snapshot_removals"],
-        options["snapshot_removals_per_second"],
-        options["max_snaptrim_pgs"],
-        ceph.trimming_pgs,
-    )
+    pace = _pace(environment, ceph.trimming_pgs)
     backup_set = open_set(options, ceph.fsid())
     policy = _policy(options, backup_set)
     means = Means(ceph, options, environment.now(), pace, Room())
-    scan = backup_set.scan()
-    work = _Consolidation(environment, backup_set, scan, policy, means, Census(ceph, volumes))
-    unused = work.find_unused(volumes)
+    scan, census = backup_set.scan(), Census(ceph, volumes)
+    unused = _unused_among(environment, backup_set, scan, census, volumes)
+    work = VolumeConsolidation(environment, backup_set, scan, policy, means, census)
     done, failures = for_each_volume(volumes, work, parallel)
     failures += [failure(item.volume, item.error) for item in done if item.error]
     failures += [failure(item.volume, item.error) for item in unused if item.error]
-    failures += work.remove_unused([item for item in unused if not item.error])
+    failures += _remove(environment, [item for item in unused if not item.error], means)
     recorded, fatal = _record(environment, backup_set, policy, done)
-    before, after = _differences(done)
+    before, after = _differences(done, unused)
     extra = sorted((item.plan.extra_bytes for item in done if not item.error), reverse=True)
     return Outcome(
         changed=recorded or any(item.changed for item in done) or any(item.removed for item in unused),
         values={
             "backup_set": set_path(options),
             "plans": [{**item.what, **item.plan.to_dict()} for item in done],
-            "table": [line for item in done for line in table(str(item.volume), item.plan)],
+            "table": [
+                *(line for item in done for line in table(str(item.volume), item.plan)),
+                *(line for item in unused for line in unused_lines(item.to_dict())),
+            ],
             "archives": [archive for item in done for archive in item.made],
             "peak_extra_bytes": sum(extra[:parallel]),
             "waiting": [
@@ -111,124 +92,48 @@ def run(environment: Environment) -> Outcome:
     )
 
 
-class _Consolidation:
-    """Consolidates one volume."""
-
-    def __init__(
-        self,
-        environment: Environment,
-        backup_set: BackupSet,
-        scan: Scan,
-        policy: Policy,
-        means: Means,
-        census: Census,
-    ) -> None:
-        self._options = environment.options
-        self._check_mode = environment.check_mode
-        self._ceph = environment.ceph()
-        self._as_of = environment.time()
-        self._set = backup_set
-        self._scan = scan
-        self._policy = policy
-        self._means = means
-        self._census = census
-
-    def __call__(self, volume: Volume) -> Consolidated:
-        seen = self._census.look(volume)
-        volume = dataclasses.replace(volume, identity=seen.identity)
-        directory = self._scan.find(seen.identity)
-        if directory is None:
-            return Consolidated(volume, ConsolidationPlan(blocked=_NEVER_BACKED_UP))
-        if self._check_mode:
-            done = self._plan(volume, seen, directory)
-            if done.error is None:
-                done.changed = not done.plan.is_empty
-                self._note(done, lambda: self._preview(done, directory))
-            return done
-        with VolumeLock(directory.path):
-            directory.clean_temporaries()
-            done = self._plan(volume, seen, directory)
-            if not done.plan.is_empty:
-                seen = read_volume(volume, self._ceph)[0]
-                done = self._plan(volume, seen, directory)
-            if done.error is None:
-                self._note(done, Steps(self._means, done, seen.identity, directory).run)
-            return done
-
-    def _preview(self, done: Consolidated, directory: VolumeDirectory) -> None:
-        with self._means.room_for(done, directory):
-            pass
-
-    def find_unused(self, volumes: t.Iterable[Volume]) -> list[Unused]:
-        """List the volumes of the set that are not among *volumes*. Raises InvalidInput where one must not go."""
-        used, complete = set(), self._options["volumes_complete"]
-        for volume in volumes:
-            try:
-                used.add(self._census.look(volume).identity)
-            except BackupError:  # its directory may be any
-                complete = False
-        unused = find_unused(self._set, self._scan, used)
-        check_removable(unused, self._options["remove_unused_volumes"], complete and not self._scan.problems)
-        return unused
-
-    def remove_unused(self, unused: t.Iterable[Unused]) -> list[dict[str, t.Any]]:
-        """Remove those of the *unused* volumes that the user named, and return the failures."""
-        failures = []
-        for item in unused:
-            if item.key in self._options["remove_unused_volumes"]:
-                try:
-                    if self._check_mode:
-                        item.removed = True
-                    else:
-                        remove_unused(item, self._means)
-                except Exception as error:  # the others must go on, whatever it was
-                    failures.append(failure(item.volume, error))
-        return failures
-
-    def _note(self, done: Consolidated, step: t.Callable[[], None]) -> None:
+def _unused_among(
+    environment: Environment,
+    backup_set: BackupSet,
+    scan: Scan,
+    census: Census,
+    volumes: t.Iterable[Volume],
+) -> list[Unused]:
+    """List the volumes of the set that are not among *volumes*. Raises InvalidInput where one must not go."""
+    used, complete = set(), environment.options["volumes_complete"]
+    for volume in volumes:
         try:
-            step()
-        except Exception as error:  # the plan is reported along with it
-            done.error = error
+            used.add(census.look(volume).identity)
+        except BackupError:  # its directory may be any
+            complete = False
+    unused = find_unused(backup_set, scan, used)
+    check_removable(unused, environment.options["remove_unused_volumes"], complete and not scan.problems)
+    return unused
 
-    def _plan(self, volume: Volume, seen: Seen, directory: VolumeDirectory) -> Consolidated:
-        prefix = self._options["prefix"]
-        snapshots = ours(seen.snapshots, prefix)
-        holdings, damage = holdings_of(directory, seen.identity, snapshots, prefix)
-        pinned = {name: pin.reason for name, pin in load_proof(directory.path).pins.items()}
-        plan = self._plan_with(volume, holdings, pinned)
-        clones = {s.name for s in plan.remove_snapshots if self._ceph.has_clones(volume.spec, s)}
-        if clones:
-            damage += [
-                f"Snapshot {name} of volume {volume} has clones and is kept." for name in sorted(clones)
-            ]
-            plan = self._plan_with(volume, holdings, {**dict.fromkeys(clones, "it has clones"), **pinned})
-        key = self._set.key(directory)
-        last = self._set.consolidated.get(key)
-        why_not = objection(
-            plan,
-            self._policy,
-            self._as_of,
-            Last(last.policy, last.kept) if last else None,
-            Accepted(
-                policy_change=self._options["accept_policy_change"],
-                minimum_kept_share=self._options["minimum_kept_share"],
-                lost_newest=self._options["accept_lost_newest"],
-            ),
-        )
-        done = Consolidated(volume, plan, key, BackupError(why_not) if why_not else None, damage)
-        done.repairs = repairs(holdings, plan.chain)
-        return done
 
-    def _plan_with(self, volume: Volume, holdings: Holdings, kept: t.Mapping[str, str]) -> ConsolidationPlan:
-        wishes = Wishes(
-            method=self._options["method"],
-            compressed=self._options["compression"] != "none",
-            remove_unarchived=self._options["remove_unarchived"],
-            remove_without_snapshot=self._options["remove_without_snapshot"],
-        )
-        has_parent = parent_lookup(volume.spec, self._ceph)
-        return plan_consolidation(holdings, self._policy, self._as_of, has_parent, kept, wishes)
+def _remove(environment: Environment, unused: t.Iterable[Unused], means: Means) -> list[dict[str, t.Any]]:
+    """Remove those of the *unused* volumes that the user named, and return the failures."""
+    failures = []
+    for item in unused:
+        if item.key in environment.options["remove_unused_volumes"]:
+            try:
+                remove_unused(item, means, environment.check_mode)
+            except Exception as error:  # the others must go on, whatever it was
+                failures.append(failure(item.volume, error))
+    return failures
+
+
+def _pace(environment: Environment, trimming: t.Callable[[], int]) -> RemovalPace:
+    """The pace of the run. In check mode nobody waits, and nobody asks how busy the cluster is now."""
+    options = environment.options
+    numbers = (
+        options["max_snapshot_removals"],
+        options["snapshot_removals_per_second"],
+        options["max_snaptrim_pgs"],
+    )
+    if environment.check_mode:
+        return RemovalPace(*numbers, trimming=lambda: 0, wait=lambda _seconds: None)
+    return RemovalPace(*numbers, trimming)
 
 
 def _check_numbers(options: t.Mapping[str, t.Any]) -> None:
@@ -281,11 +186,13 @@ def _record(
     return bool(news), None
 
 
-def _differences(done: t.Iterable[Consolidated]) -> tuple[str, str]:
+def _differences(done: t.Iterable[Consolidated], unused: t.Iterable[Unused]) -> tuple[str, str]:
     before: list[str] = []
     after: list[str] = []
     for item in done:
         was, becomes = difference(str(item.volume), item.plan)
         before += was
         after += was if item.error else becomes
+    for entry in unused:
+        before += [f"{entry.key} {name}" for name in (*entry.remove_archives, *entry.remove_snapshots)]
     return "".join(f"{line}\n" for line in before), "".join(f"{line}\n" for line in after)

@@ -5,72 +5,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import datetime as dt
 import time
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.archiving import Exporter
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.census import read_volume
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidated import Consolidated, Means
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.merging import merge_archives
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.pacing import RemovalPace
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.publishing import Publisher
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.room import Room
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import DAMAGED, MISSING
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof, save_proof
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.verify import hash_archive
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive, Identity, Snapshot, Volume
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive, Identity, Snapshot
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import Export
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.consolidation import ConsolidationPlan
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.remaking import MERGE, REEXPORT, Remake
-
-
-@dataclasses.dataclass
-class Consolidated:
-    """What became of one volume. ``directory`` is its path within the set; ``error`` is what stopped it.
-
-    ``damage`` is what was found in it and is not as it should be; ``repairs`` are the exports that would make an
-    archive that stays once more, by its file. ``changed``: something was made or removed, or would be in check mode.
-    ``made`` are the archives that were made again; ``waiting`` the snapshots that are left to the next run, and why.
-    """
-
-    volume: Volume
-    plan: ConsolidationPlan
-    directory: str | None = None
-    error: Exception | None = None
-    damage: list[str] = dataclasses.field(default_factory=list)
-    changed: bool = False
-    repairs: dict[str, Export] = dataclasses.field(default_factory=dict)
-    made: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
-    waiting: list[str] = dataclasses.field(default_factory=list)
-    waiting_because: str | None = None
-
-    @property
-    def what(self) -> dict[str, t.Any]:
-        """The volume as results name it."""
-        return {"namespace": self.volume.namespace, "claim": self.volume.claim}
-
-
-@dataclasses.dataclass(frozen=True)
-class Means:
-    """What the volumes of one run work with; ``pace`` and ``room`` are shared by all of them."""
-
-    ceph: RbdClient
-    options: t.Mapping[str, t.Any]
-    now: dt.datetime
-    pace: RemovalPace
-    room: Room
-
-    def room_for(
-        self, done: Consolidated, directory: VolumeDirectory, taken: t.Callable[[], int] = lambda: 0
-    ) -> t.ContextManager[None]:
-        """Keep the room for the new archives of a volume. Raises ArchiveError where there is too little."""
-        if not done.plan.remakes:
-            return contextlib.nullcontext()  # a removal is the way out of a full disk
-        return self.room.hold(directory.path, done.plan.extra_bytes, f"volume {done.volume}", taken)
 
 
 class Steps:
@@ -187,15 +139,18 @@ class Steps:
 
     def _remove(self, snapshots: t.Sequence[Snapshot]) -> None:
         """Remove retired snapshots as fast as they may be; the others wait, and no backup exports them meanwhile."""
-        for number, snapshot in enumerate(snapshots):
-            refusal = self._means.pace.refusal()
-            if refusal:
-                self._done.waiting_because = refusal
-                self._done.waiting = [left.name for left in snapshots[number:]]
-                return
-            self._directory.check_lock()
-            self._ceph.remove_snapshot(self._done.volume.spec, snapshot.id)
-            self._done.changed = True
+        if not snapshots:
+            return
+        volume = self._done.volume
+        # to make archives again may have taken hours: an id counts only in the image that it was read from
+        there = {(s.id, s.name) for s in read_volume(volume, self._ceph)[0].snapshots}
+        left = [snapshot for snapshot in snapshots if (snapshot.id, snapshot.name) in there]
+        self._done.let_wait(*self._means.pace.remove(left, self._remove_one))
+
+    def _remove_one(self, snapshot: Snapshot) -> None:
+        self._directory.check_lock()
+        self._ceph.remove_snapshot(self._done.volume.spec, snapshot.id)
+        self._done.changed = True
 
     def _settle(self) -> None:
         """Forget the retired snapshots that are gone from Ceph, and what was proved of archives that are gone."""

@@ -10,6 +10,7 @@ import time
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError, InvalidInput
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Snapshot
 
 _ASK_EVERY = 10.0  # seconds; the cluster itself counts no more often than about every five
 _PATIENCE = 300.0  # seconds for which a run waits for the cluster
@@ -53,6 +54,17 @@ class RemovalPace:
         self._ask_at = clock()
         self._stopped: str | None = None
         self._lock = threading.Lock()
+
+    def remove(
+        self, snapshots: t.Sequence[Snapshot], remove: t.Callable[[Snapshot], object]
+    ) -> tuple[list[Snapshot], str | None]:
+        """Call *remove* with each of *snapshots* as soon as it may go. Returns those that have to wait, and why."""
+        for number, snapshot in enumerate(snapshots):
+            refusal = self.refusal()
+            if refusal:
+                return list(snapshots[number:]), refusal
+            remove(snapshot)
+        return [], None
 
     def refusal(self) -> str | None:
         """Wait until one more snapshot may be removed, and return None; or return why none may be in this run."""

@@ -75,6 +75,8 @@ def _change(environment: Environment, proof: Proof, snapshot: str, reason: str) 
     if environment.options["state"] == "absent":
         proof.pins.pop(snapshot, None)
         return pin is not None, before
+    # a consolidation that was killed may have begun to remove it, and its archive is there still
+    proof.unretire(snapshot)
     proof.pins[snapshot] = Pin(snapshot, reason, pin.since if pin else environment.now())
     return before != reason, before
 

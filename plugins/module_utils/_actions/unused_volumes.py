@@ -9,8 +9,9 @@ import dataclasses
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import ours
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidate_steps import Means
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidated import Means
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.in_use import check_not_in_use
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import (
     Proof,
@@ -25,6 +26,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     NotFound,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
+    Archive,
     Identity,
     ImageSpec,
     Snapshot,
@@ -34,9 +36,10 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
 
 @dataclasses.dataclass
 class Unused:
-    """A volume of the set that is not among those of the run; ``removed``: it was, or would be in check mode.
+    """A volume of the set that is not among those of the run.
 
-    ``error`` is why nobody knows what it holds.
+    ``removed``: it was, or would be in check mode, with the archives ``remove_archives`` (by file) and the snapshots
+    ``remove_snapshots`` (by name). ``error`` is why nobody knows what it holds.
     """
 
     directory: VolumeDirectory
@@ -44,6 +47,8 @@ class Unused:
     archives: int | None = None
     stored_bytes: int | None = None
     removed: bool = False
+    remove_archives: list[str] = dataclasses.field(default_factory=list)
+    remove_snapshots: list[str] = dataclasses.field(default_factory=list)
     note: str | None = None
     error: BackupError | None = None
 
@@ -64,6 +69,8 @@ class Unused:
             "archives": self.archives,
             "stored_bytes": self.stored_bytes,
             "removed": self.removed,
+            "remove_archives": self.remove_archives,
+            "remove_snapshots": self.remove_snapshots,
             "note": self.note,
         }
 
@@ -115,60 +122,83 @@ def _refuse_pinned(key: str, proof: Proof, untouched: str) -> None:
         )
 
 
-def remove_unused(item: Unused, means: Means) -> None:
+def remove_unused(item: Unused, means: Means, check_mode: bool) -> None:
     """Remove the archives of an unused volume, its snapshots of ours where its image is found, and what describes it.
 
-    Raises BackupError; the next run with the same request finishes the work.
+    In check mode only say what would go. Raises BackupError; the next run with the same request finishes the work.
     """
-    directory, ceph, prefix = item.directory, means.ceph, means.options["prefix"]
-    spec = _spec(directory)
+    directory = item.directory
+    if check_mode:
+        check_not_in_use(directory.path)
+        _archives, snapshots = _plan(item, means)
+        waiting = means.pace.remove(snapshots, lambda _snapshot: None)
+        _note(item, snapshots, *waiting)
+        return
     with VolumeLock(directory.path):
+        directory.check_still_there()
         directory.clean_temporaries()
-        proof = load_proof(directory.path)
-        # all the other volumes were worked on since it was looked at
-        _refuse_pinned(item.key, proof, "Nothing of it was removed.")
-        snapshots = _snapshots(item, spec, means)
-        inventory = directory.archives(prefix)
-        if inventory.problems or inventory.unpublished:
-            raise BackupError(
-                f"{directory} was not removed: it holds archives whose manifests are missing or damaged, and nobody "
-                "knows what they are. Move the directory out of the backup set by hand."
-            )
+        archives, snapshots = _plan(item, means)
         directory.check_removal()
+        proof = load_proof(directory.path)
         for snapshot in snapshots:
             proof.retire(snapshot.name, snapshot.id, means.now)
         save_proof(directory.path, proof)
-        item.removed = True
-        for archive in inventory.archives:
+        for archive in archives:
             directory.remove_archive(archive)
         directory.end_removal()
-        for snapshot in snapshots:
-            refusal = means.pace.refusal()
-            if refusal:
-                item.note = f"some of its snapshots are left to the next run: {refusal}"
-                return
+
+        def remove(snapshot: Snapshot) -> None:
             directory.check_lock()
-            ceph.remove_snapshot(spec, snapshot.id)
-        directory.remove_description()
+            means.ceph.remove_snapshot(_spec(directory), snapshot.id)
+
+        waiting = means.pace.remove(snapshots, remove)
+        _note(item, snapshots, *waiting)
+        if not waiting[0]:
+            directory.remove_description()
 
 
-def _snapshots(item: Unused, spec: ImageSpec, means: Means) -> list[Snapshot]:
+def _plan(item: Unused, means: Means) -> tuple[t.Sequence[Archive], t.Sequence[Snapshot]]:
+    """The archives and snapshots to remove. Raises BackupError where the volume must stay; nothing was touched then."""
+    # all the other volumes were worked on since it was looked at
+    _refuse_pinned(item.key, load_proof(item.directory.path), "Nothing of it was removed.")
+    snapshots = _snapshots(item, means)
+    inventory = item.directory.archives(means.options["prefix"])
+    if inventory.problems or inventory.unpublished:
+        raise BackupError(
+            f"{item.directory} was not removed: it holds archives whose manifests are missing or damaged, and nobody "
+            "knows what they are. Move the directory out of the backup set by hand."
+        )
+    item.removed = True
+    item.remove_archives = [archive.file for archive in inventory.archives]
+    return inventory.archives, snapshots
+
+
+def _note(
+    item: Unused, snapshots: t.Sequence[Snapshot], waiting: t.Sequence[Snapshot], because: str | None
+) -> None:
+    item.remove_snapshots = [snapshot.name for snapshot in snapshots if snapshot not in waiting]
+    if waiting:
+        item.note = f"{len(waiting)} of its snapshots are left to the next run: {because}"
+
+
+def _snapshots(item: Unused, means: Means) -> t.Sequence[Snapshot]:
+    ceph, spec = means.ceph, _spec(item.directory)
     try:
-        if means.ceph.identity(spec) != item.directory.identity:
+        if ceph.identity(spec) != item.directory.identity:
             raise NotFound("another image")
     except NotFound:
         item.note = (
             f"its image is not found as {spec} (renamed, in the trash, or removed): no snapshot was removed"
         )
-        return []
-    snapshots = ours(means.ceph.snapshots(spec), means.options["prefix"])
-    stay = [s.name for s in snapshots if s.protected or means.ceph.has_clones(spec, s)]
+        return ()
+    snapshots = ours(ceph.snapshots(spec), means.options["prefix"])
+    stay = [s.name for s in snapshots if s.protected or ceph.has_clones(spec, s)]
     if stay:
         raise BackupError(
             f"{item.directory} was not removed: {', '.join(stay)} of image {spec} is protected in Ceph or has clones. "
             "Nothing of it was changed."
         )
-    return list(snapshots)
+    return snapshots
 
 
 def _spec(directory: VolumeDirectory) -> ImageSpec:

@@ -38,8 +38,8 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     InvalidInput,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Snapshot
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.overview import size
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.sample import Candidate, due, in_turn
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.units import size
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._version import VERSION
 
 _ALL = "all"

@@ -10,8 +10,10 @@ import os
 import struct
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import os_errors
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lease import Lease, read_lease
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import LOCK_FILE
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import UNREADABLE
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import LockedError
 
 _FLOCK = "hhqqi"  # struct flock of Linux: type, whence, start, length, pid
 
@@ -33,3 +35,21 @@ def is_in_use(directory: str) -> bool:
         finally:
             os.close(descriptor)
     return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
+
+
+def check_not_in_use(directory: str) -> None:
+    """Raise LockedError, with who holds it, where another process has the lock of *directory*; ArchiveError."""
+    if is_in_use(directory):
+        with os_errors("look at the lock of", directory, UNREADABLE, "Nothing was changed."):
+            lease = read_lease(os.path.join(directory, LOCK_FILE))[0]
+        raise in_use(directory, lease or Lease())
+
+
+def in_use(directory: str, holder: Lease) -> LockedError:
+    """The error for who wants *directory* while *holder* has it."""
+    return LockedError(
+        f"{directory} is in use by another run ({holder}). Nothing was changed. Wait for that run, or end it "
+        f"if it hangs. If its host is gone, the volume is free {holder.seconds:g} s after the last sign of life.",
+        path=directory,
+        holder=holder.to_dict(),
+    )

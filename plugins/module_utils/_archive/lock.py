@@ -23,6 +23,7 @@ import types
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import held
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import os_errors
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.in_use import in_use
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lease import (
     LEASE_SECONDS,
     Lease,
@@ -66,7 +67,7 @@ class VolumeLock:
         self._lease = lease_of_this_process(self._seconds)
         with os_errors("lock", self._directory, UNREADABLE, "Nothing was changed."):
             if held.hold(self._directory, self):
-                raise self._locked(self._lease)
+                raise in_use(self._directory, self._lease)
         try:
             self._acquire()
         except BaseException:
@@ -153,12 +154,12 @@ class VolumeLock:
                 os.fchmod(descriptor, 0o600)
                 there, renewed = read_open_lease(descriptor)
                 if there and not is_over(there, renewed, self._directory):
-                    raise self._locked(there)
+                    raise in_use(self._directory, there)
                 write_lease(descriptor, self._lease)
                 # where hosts do not see each other's locks, another one may have written in the same instant
                 found = self._found()
                 if found != self._lease:
-                    raise self._locked(found or Lease())
+                    raise in_use(self._directory, found or Lease())
             except BaseException:
                 _unlock_and_close(descriptor)
                 raise
@@ -170,7 +171,7 @@ class VolumeLock:
             _set_lock(descriptor, fcntl.F_WRLCK)
         except OSError as error:
             if error.errno in _BUSY:
-                raise self._locked(read_open_lease(descriptor)[0] or Lease()) from None
+                raise in_use(self._directory, read_open_lease(descriptor)[0] or Lease()) from None
             if error.errno == errno.ENOLCK:
                 raise ArchiveError(
                     f"Cannot lock {self._path}: the file server offers no locks. Nothing was changed. Mount the "
@@ -179,14 +180,6 @@ class VolumeLock:
                     path=self._path,
                 ) from error
             raise
-
-    def _locked(self, holder: Lease) -> LockedError:
-        return LockedError(
-            f"{self._directory} is in use by another run ({holder}). Nothing was changed. Wait for that run, or end it "
-            f"if it hangs. If its host is gone, the volume is free {holder.seconds:g} s after the last sign of life.",
-            path=self._directory,
-            holder=holder.to_dict(),
-        )
 
     def _lost(self, holder: Lease | None) -> LockedError:
         now = (

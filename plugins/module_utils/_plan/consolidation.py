@@ -64,7 +64,7 @@ class ConsolidationPlan:
     ``remove_archives`` and then ``remove_snapshots`` go last. ``unarchived`` are snapshots that retention would
     remove but that were never exported, ``without_snapshot`` the restore points whose snapshot is gone from Ceph;
     ``lost`` are those that stay and cannot be restored. ``blocked`` says why nothing may be removed. ``retired`` are
-    the snapshots whose removal an earlier consolidation began.
+    the snapshots whose removal an earlier consolidation began: they go now, but for those that Ceph would not give up.
     """
 
     verdicts: tuple[Verdict, ...] = ()
@@ -179,12 +179,18 @@ def plan_consolidation(
         remove_snapshots=tuple(
             snapshot
             for snapshot in holdings.snapshots
-            if snapshot.id in holdings.retired or (snapshot.name in removed and snapshot.name not in stay)
+            if _may_go(snapshot, pinned or {})
+            and (snapshot.id in holdings.retired or (snapshot.name in removed and snapshot.name not in stay))
         ),
         unarchived=stay,
         lost=tuple(sorted(lost)),
         **facts,
     )
+
+
+def _may_go(snapshot: Snapshot, pinned: t.Container[str]) -> bool:
+    """What is retired has no verdict; Ceph would refuse to remove it all the same."""
+    return not snapshot.protected and snapshot.name not in pinned
 
 
 def _unwanted(candidates: t.Sequence[RestorePoint], names: t.Container[str]) -> list[RestorePoint]:

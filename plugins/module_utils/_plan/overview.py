@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.units import age, size
+
 
 def overview(volume: str, entry: t.Mapping[str, t.Any]) -> list[str]:
     """Return what *entry*, the overview of one *volume* as data, says: a line for each restore point."""
@@ -38,25 +40,6 @@ def orphan(entry: t.Mapping[str, t.Any]) -> str:
     where = " in the trash" if entry["in_trash"] else ""
     what = f"{len(entry['snapshots'])} snapshots of ours" if entry["snapshots"] else entry["directory"]
     return f"orphan: {what}, image {image}{where}, which no workload uses"
-
-
-def age(seconds: int) -> str:
-    """Write an age in its two largest units."""
-    sign, minutes = ("-" if seconds < 0 else ""), abs(seconds) // 60
-    hours, days = minutes // 60, minutes // 1440
-    if days:
-        return f"{sign}{days}d {hours % 24}h"
-    return f"{sign}{hours}h {minutes % 60}m"
-
-
-def size(count: int) -> str:
-    """Write a number of bytes for people."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
 
 
 def _proof(point: t.Mapping[str, t.Any]) -> str:

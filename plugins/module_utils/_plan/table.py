@@ -1,12 +1,15 @@
 # Copyright (c) 2026, rbd_backup.gfs contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The consolidation plans of a run as a table for people."""
+"""The consolidation plans of a run as a table for people. Pure."""
 
 from __future__ import annotations
 
+import typing as t
+
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.consolidation import ConsolidationPlan
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.remaking import MERGE, Remake
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.units import size
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._retention import Verdict
 
 _HEAD = ("restore point", "verdict", "because", "frees", "archive made again")
@@ -16,7 +19,7 @@ def table(volume: str, plan: ConsolidationPlan) -> list[str]:
     """Return the plan of one *volume*: a line for each restore point, what is done about it, and what it costs."""
     lines = [volume]
     rows = [_row(plan, verdict) for verdict in plan.verdicts]
-    rows += [(name, "remove", "retired by an earlier consolidation", "", "") for name in plan.retired]
+    rows += [_retired(plan, name) for name in plan.retired]
     if rows:
         widths = [max(len(row[column]) for row in (_HEAD, *rows)) for column in range(len(_HEAD))]
         lines += [
@@ -47,17 +50,36 @@ def difference(volume: str, plan: ConsolidationPlan) -> tuple[list[str], list[st
         for verdict in plan.verdicts
         if verdict.keep or verdict.name in plan.unarchived
     ]
-    return before, after
+    after += [f"{volume} {name}" for name in plan.retired if not _goes(plan, name)]
+    return before, sorted(after)
 
 
-def size(count: int) -> str:
-    """Write a number of bytes for people, e.g. ``1.5 GiB``."""
-    number, unit = float(count), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if number < 1024 or unit == "TiB":
-            break
-        number /= 1024
-    return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+def unused_lines(entry: t.Mapping[str, t.Any]) -> list[str]:
+    """Return what *entry*, a volume that no workload of the run uses, as data, holds, and what goes of it."""
+    if entry["archives"] is None:
+        return [f"{entry['directory']}: used by no workload of this run, and its archives cannot be listed"]
+    held = f"{entry['archives']} archives, {size(entry['stored_bytes'])}"
+    lines = [f"{entry['directory']}: used by no workload of this run, {held}"]
+    if entry["removed"]:
+        lines.append(
+            f"  remove, as asked for: {', '.join(entry['remove_archives']) or 'no archive'}; snapshots "
+            f"{', '.join(entry['remove_snapshots']) or 'none'}"
+        )
+    if entry["note"]:
+        lines.append(f"  {entry['note']}")
+    return lines
+
+
+def _retired(plan: ConsolidationPlan, name: str) -> tuple[str, ...]:
+    because = "retired by an earlier consolidation"
+    if _goes(plan, name):
+        return (name, "remove", because, "", "")
+    why = "nothing is removed" if plan.blocked else "it is protected in Ceph or has clones"
+    return (name, "waits", f"{because}; {why}", "", "")
+
+
+def _goes(plan: ConsolidationPlan, name: str) -> bool:
+    return any(snapshot.name == name for snapshot in plan.remove_snapshots)
 
 
 def _row(plan: ConsolidationPlan, verdict: Verdict) -> tuple[str, ...]:

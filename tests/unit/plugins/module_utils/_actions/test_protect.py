@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import protect
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof, save_proof
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._actions.backup_of_contents import (
     BackupOfContents,
@@ -35,16 +35,38 @@ def test_a_restore_point_that_goes_before_the_lock_is_not_called_protected(
             return super().__enter__()
 
     monkeypatch.setattr(protect, "VolumeLock", Late)
-    options = {
-        "root": str(backup.root),
-        "cluster": "lab",
-        "namespace": "shop",
-        "claim": "data",
-        "image_id": None,
-        "restore_point": last,
-        "reason": "court case",
-        "state": "present",
-    }
     with pytest.raises(ArchiveError, match=last):
-        protect.run(Environment(options))
+        protect.run(environment(backup, last))
     assert not load_proof(str(directory)).pins
+
+
+def environment(backup: BackupOfContents, point: str) -> Environment:
+    return Environment(
+        {
+            "root": str(backup.root),
+            "cluster": "lab",
+            "namespace": "shop",
+            "claim": "data",
+            "image_id": None,
+            "restore_point": point,
+            "reason": "court case",
+            "state": "present",
+        }
+    )
+
+
+def test_a_restore_point_whose_removal_was_begun_and_is_whole_yet_is_taken_back(
+    tmp_path: pathlib.Path,
+) -> None:
+    backup = BackupOfContents(tmp_path / "backup")
+    directory = str(backup.add("data", [bytes(4096), b"x" * 4096]))
+    proof = load_proof(directory)
+    for day in (1, 2):
+        state = samples.state(day)
+        assert state.snapshot_id is not None
+        proof.retire(state.snapshot, state.snapshot_id, samples.NOON)
+    save_proof(directory, proof)
+    assert protect.run(environment(backup, samples.snapshot(1))).changed
+    after = load_proof(directory)
+    assert [entry.snapshot for entry in after.retired.values()] == [samples.snapshot(2)]
+    assert list(after.pins) == [samples.snapshot(1)]

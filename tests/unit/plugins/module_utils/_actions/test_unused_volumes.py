@@ -54,7 +54,10 @@ class _Means:
         return None
 
 
-def test_a_restore_point_that_is_protected_in_the_meantime_stays(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_restore_point_that_is_protected_in_the_meantime_stays(
+    tmp_path: pathlib.Path, check_mode: bool
+) -> None:
     backup = BackupOfContents(tmp_path / "backup")
     directory = backup.add("data-0", [bytes(4096)])
     (item,) = find_unused(backup.set, backup.set.scan(), ())
@@ -64,6 +67,6 @@ def test_a_restore_point_that_is_protected_in_the_meantime_stays(tmp_path: pathl
     save_proof(str(directory), proof)
     before = sorted(path.name for path in directory.iterdir())
     with pytest.raises(InvalidInput, match="court case"):
-        remove_unused(item, t.cast(t.Any, _Means()))
+        remove_unused(item, t.cast(t.Any, _Means()), check_mode)
     assert sorted({path.name for path in directory.iterdir()} - {".lock"}) == sorted(set(before) - {".lock"})
     assert not item.removed

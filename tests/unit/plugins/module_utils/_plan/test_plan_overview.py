@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.overview import age, orphan, overview, size
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.overview import orphan, overview
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.units import age, size
 
 
 @pytest.mark.parametrize(
