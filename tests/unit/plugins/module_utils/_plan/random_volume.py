@@ -68,6 +68,6 @@ def _archive(rng: random.Random, volume: SimulatedVolume) -> None:
     for snapshot in list(volume.snapshots):
         if not snapshot.protected and rng.random() < lossy:
             volume.snapshots.remove(snapshot)
-        elif not snapshot.protected and rng.random() < lossy / 2:
+        elif rng.random() < lossy / 2:
             volume.retired.add(snapshot.id)
             volume.archives = [a for a in volume.archives if a.to.snapshot_id != snapshot.id]

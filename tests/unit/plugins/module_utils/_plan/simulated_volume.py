@@ -13,14 +13,19 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import snaps
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import (
     Export,
     Holdings,
+    plan_backup,
     restorable_states,
     state_of,
     whole_states,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.consolidation import ConsolidationPlan
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.remaking import REEXPORT, Remake
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._retention import Policy
 
 IMAGE = "10226b8b4567"
+DAY = dt.timedelta(days=1)
+START = dt.datetime(2026, 11, 2, 17, tzinfo=dt.timezone.utc)  # a Monday
+ONE_DAILY = Policy(timezone="UTC", daily=1, weekly=0, monthly=0)
 
 
 def no_parent(snapshot: Snapshot) -> bool:
@@ -100,3 +105,18 @@ class SimulatedVolume:
     def _remove(self, snapshot: Snapshot) -> None:
         self.snapshots.remove(snapshot)
         self.retired.discard(snapshot.id)
+
+
+def backed_up(days: int) -> SimulatedVolume:
+    """A volume with a snapshot of each of so many days since START, all backed up."""
+    volume = SimulatedVolume()
+    for day in range(days):
+        volume.snapshot(START + day * DAY)
+    for export in plan_backup(volume.holdings(), no_parent).exports:
+        volume.export(export)
+    return volume
+
+
+def names(volume: SimulatedVolume) -> list[str]:
+    """The names of its snapshots."""
+    return [snapshot.name for snapshot in volume.snapshots]
