@@ -20,8 +20,8 @@ description:
     the work.
   - Nothing is removed of a volume when its newest restore point lies in the future (the clock is behind) or cannot be
     restored, when a restore point could not be read, or when much less would be kept than at the last consolidation.
-  - New archives are written before old ones are removed. A volume for which there is no room is left out with its
-    shortfall, and the others are worked on.
+  - New archives are written before old ones are removed. A volume for which there is no room is left out, the failure
+    tells the bytes that are missing, and the others are worked on.
   - A volume that fails does not stop the others; the task then fails and names each that did.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
@@ -236,7 +236,9 @@ plans:
       type: list
       elements: str
     retired:
-      description: Snapshots whose removal an earlier consolidation began, by name.
+      description:
+        - Snapshots whose removal an earlier consolidation began, by name. Those that Ceph would not give up, because
+          they are protected or have clones, are not among C(remove_snapshots).
       type: list
       elements: str
     blocked:
@@ -278,20 +280,23 @@ peak_extra_bytes:
   returned: success, or when only volumes failed
   type: int
 waiting:
-  description: The snapshots that are left to the next run, with C(namespace), C(claim), C(snapshots) and C(because).
+  description:
+    - The snapshots that are left to the next run, with C(namespace), C(claim), C(snapshots) and C(because). In check
+      mode only O(max_snapshot_removals) counts, not how busy the cluster is.
   returned: success, or when only volumes failed
   type: list
   elements: dict
 unused_volumes:
   description:
     - The volumes in the backup set that are not among O(volumes), with C(directory), C(namespace), C(claim), C(image),
-      C(archives) (their number), C(stored_bytes), C(removed) and C(note). C(archives) and C(stored_bytes) are null of
-      one whose directory cannot be read, which is among RV(failures) then.
+      C(archives) (their number), C(stored_bytes), C(removed), C(remove_archives) (the files that go), C(remove_snapshots)
+      (the snapshots that go) and C(note). C(archives) and C(stored_bytes) are null of one whose directory cannot be
+      read, which is among RV(failures) then.
   returned: success, or when only volumes failed
   type: list
   elements: dict
 table:
-  description: The plans as a table for people, one line each.
+  description: The plans, and what becomes of unused volumes, as a table for people, one line each.
   returned: success, or when only volumes failed
   type: list
   elements: str

@@ -16,6 +16,7 @@ description:
   - It is recorded with its reason beside the archives, and shown with every plan of
     M(rbd_backup.gfs.gfs_consolidate) as C(protected) with the reason. Neither Ceph nor Kubernetes is asked.
   - A protected restore point takes part in every rule of retention as if it were not protected.
+  - One whose removal was begun by a consolidation that was killed, and that can be restored still, is taken back.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
   - rbd_backup.gfs.attributes.changing
