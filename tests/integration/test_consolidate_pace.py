@@ -114,8 +114,11 @@ def test_a_volume_for_which_there_is_no_room_is_left_out_with_its_shortfall_and_
     for number in range(4):
         modules.snapshot([small], time=day(number))
     modules.backup([spec, small])
-    needed = [plan["extra_bytes"] for plan in run(modules, spec, small, check_mode=True)["plans"]]
+    together = run(modules, spec, small, check_mode=True, parallel=2)
+    needed = [plan["extra_bytes"] for plan in together["plans"]]
     assert needed[1] < needed[0]
+    assert together["peak_extra_bytes"] == sum(needed)
+    assert run(modules, spec, small, check_mode=True, parallel=1)["peak_extra_bytes"] == needed[0]
     free = types.SimpleNamespace(f_bavail=needed[0] - 1, f_frsize=1)
     monkeypatch.setattr(room.os, "statvfs", lambda _path: free)
     before = history.snapshots(images, spec)

@@ -37,6 +37,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Volum
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import check_prefix
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.table import (
     difference,
+    peak_line,
     table,
     unused_lines,
 )
@@ -67,6 +68,7 @@ def run(environment: Environment) -> Outcome:
     recorded, fatal = _record(environment, backup_set, policy, done)
     before, after = _differences(done, unused)
     extra = sorted((item.plan.extra_bytes for item in done if not item.error), reverse=True)
+    peak = sum(extra[:parallel])
     return Outcome(
         changed=recorded or any(item.changed for item in done) or any(item.removed for item in unused),
         values={
@@ -75,9 +77,10 @@ def run(environment: Environment) -> Outcome:
             "table": [
                 *(line for item in done for line in table(str(item.volume), item.plan)),
                 *(line for item in unused for line in unused_lines(item.to_dict())),
+                *([peak_line(peak, parallel)] if peak else []),
             ],
             "archives": [archive for item in done for archive in item.made],
-            "peak_extra_bytes": sum(extra[:parallel]),
+            "peak_extra_bytes": peak,
             "waiting": [
                 {**item.what, "snapshots": item.waiting, "because": item.waiting_because}
                 for item in done

@@ -27,11 +27,7 @@ def table(volume: str, plan: ConsolidationPlan) -> list[str]:
             for row in (_HEAD, *rows)
         ]
     if plan.remakes or plan.remove_archives:
-        lines.append(
-            f"  reads about {size(sum(r.read_from_ceph for r in plan.remakes))} from Ceph and "
-            f"{size(sum(r.read_from_disk for r in plan.remakes))} of archives, needs about {size(plan.extra_bytes)} "
-            f"more on disk until it has freed {size(plan.freed_bytes)}"
-        )
+        lines.append(f"  {_costs(plan)}")
     if plan.without_snapshot:
         lines.append(f"  snapshot gone from Ceph: {', '.join(plan.without_snapshot)}")
     if plan.blocked:
@@ -39,19 +35,38 @@ def table(volume: str, plan: ConsolidationPlan) -> list[str]:
     return lines
 
 
+def peak_line(extra_bytes: int, parallel: int) -> str:
+    """Return what is said of the room that the run needs."""
+    return f"needs at most about {size(extra_bytes)} more on disk at one time, with {parallel} volumes being worked on"
+
+
 def difference(volume: str, plan: ConsolidationPlan) -> tuple[list[str], list[str]]:
-    """Return the restore points of one *volume* before and after the plan, a line each."""
-    before = [
-        f"{volume} {name}" for name in sorted([*plan.retired, *(verdict.name for verdict in plan.verdicts)])
-    ]
-    made_again = {remake.to.snapshot: f" [{remake.reason}]" for remake in plan.remakes}
-    after = [
-        f"{volume} {verdict.name}{made_again.get(verdict.name, '')}"
-        for verdict in plan.verdicts
-        if verdict.keep or verdict.name in plan.unarchived
-    ]
-    after += [f"{volume} {name}" for name in plan.retired if not _goes(plan, name)]
-    return before, sorted(after)
+    """Return the restore points of one *volume* before and after the plan, a line each, with the reasons.
+
+    What goes is before only, what is made again stands differently on both sides; after is also what it all costs.
+    """
+    before, after = {}, {}
+    for verdict in plan.verdicts:
+        name, word, because, frees, made_again = _row(plan, verdict)
+        line = f"{volume} {name}: {word}, {because}"
+        before[name] = line + (f", frees {frees}" if frees and not made_again else "")
+        if verdict.keep or name in plan.unarchived:
+            after[name] = line + (f" [{made_again}]" if made_again else "")
+    for name in plan.retired:
+        _name, word, because, *_nothing = _retired(plan, name)
+        before[name] = f"{volume} {name}: {word}, {because}"
+        if not _goes(plan, name):
+            after[name] = before[name]
+    costs = [] if plan.is_empty else [f"{volume}: {_costs(plan)}"]
+    return [before[name] for name in sorted(before)], [after[name] for name in sorted(after)] + costs
+
+
+def _costs(plan: ConsolidationPlan) -> str:
+    return (
+        f"reads about {size(sum(r.read_from_ceph for r in plan.remakes))} from Ceph and "
+        f"{size(sum(r.read_from_disk for r in plan.remakes))} of archives, needs about {size(plan.extra_bytes)} "
+        f"more on disk until it has freed {size(plan.freed_bytes)}"
+    )
 
 
 def unused_lines(entry: t.Mapping[str, t.Any]) -> list[str]:
@@ -103,4 +118,5 @@ def _made_again(remake: Remake) -> str:
         source = f"merged from {len(remake.inputs)} archives, reads {size(remake.read_from_disk)} of them"
     else:
         source = f"exported from Ceph, reads about {size(remake.read_from_ceph)}"
-    return f"{remake.kind}{base}, {source} ({remake.reason})"
+    because = remake.reason.partition(": ")[2]  # the kind is said already
+    return f"{remake.kind}{base}, {source} ({because})"

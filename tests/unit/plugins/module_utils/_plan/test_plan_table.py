@@ -49,8 +49,18 @@ def test_a_plan_is_plain_data_and_says_what_it_frees() -> None:
     assert data["freed_bytes"] == 3
     assert data["remove_snapshots"] == names(volume)[:2]
     before, after = difference("shop/data", plan)
-    assert len(before) == 3
-    assert len(after) == 1
+    first, second, newest = names(volume)
+    gone = "remove, beyond 1 daily, 0 weekly, 0 monthly, frees 1 B"
+    assert before == [
+        f"shop/data {first}: {gone}",
+        f"shop/data {second}: {gone}",
+        f"shop/data {newest}: keep, daily 1/1",
+    ]
+    made = "full, exported from Ceph, reads about 3 B (the oldest restore point that stays)"
+    assert after == [
+        f"shop/data {newest}: keep, daily 1/1 [{made}]",
+        "shop/data: reads about 3 B from Ceph and 0 B of archives, needs about 3 B more on disk until it has freed 3 B",
+    ]
 
 
 def test_what_is_retired_and_ceph_would_not_give_up_stays_in_the_diff_and_waits_in_the_table() -> None:
@@ -67,8 +77,8 @@ def test_what_is_retired_and_ceph_would_not_give_up_stays_in_the_diff_and_waits_
         "remove",
     ]
     before, after = difference("shop/data", plan)
-    assert [line.split()[1] for line in before] == names(volume)
-    assert [line.split()[1] for line in after] == [first.name, newest.name]
+    assert [line.split()[1] for line in before] == [f"{name}:" for name in names(volume)]
+    assert [line.split()[1] for line in after[:-1]] == [f"{first.name}:", f"{newest.name}:"]
 
 
 def test_a_volume_that_nobody_uses_is_shown_with_what_goes_of_it() -> None:
