@@ -290,8 +290,8 @@ unused_volumes:
   description:
     - The volumes in the backup set that are not among O(volumes), with C(directory), C(namespace), C(claim), C(image),
       C(archives) (their number), C(stored_bytes), C(removed), C(remove_archives) (the files that go),
-      C(remove_snapshots) (the snapshots that go) and C(note). C(archives) and C(stored_bytes) are null of one whose directory cannot be
-      read, which is among RV(failures) then.
+      C(remove_snapshots) (the snapshots that go) and C(note).
+    - C(archives) and C(stored_bytes) are null of one whose directory cannot be read, which is among RV(failures) then.
   returned: success, or when only volumes failed
   type: list
   elements: dict
