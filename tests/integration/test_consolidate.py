@@ -192,21 +192,6 @@ def restored_digests(modules: Modules, images: Images) -> bool:
     )
 
 
-def test_the_failure_of_one_volume_does_not_disarm_the_guards_of_another(
-    modules: Modules, images: Images, spec: ImageSpec
-) -> None:
-    absent = images.name()
-    first = modules.consolidate(
-        [spec, absent], retention={"daily": 8, "weekly": 0, "monthly": 0}, time=day(8)
-    )
-    assert [item["image"] for item in first["failures"]] == [str(absent)]
-    second = modules.consolidate(
-        [spec, absent], retention={"daily": 1, "weekly": 0, "monthly": 0}, time=day(8)
-    )
-    assert "daily was 8, now 1" in second["msg"]
-    assert len(history.snapshots(images, spec)) == 8
-
-
 def test_a_snapshot_with_a_clone_stays_and_each_is_asked_once_for_its_clones(
     modules: Modules, images: Images, spec: ImageSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,37 +208,3 @@ def test_a_snapshot_with_a_clone_stays_and_each_is_asked_once_for_its_clones(
     assert "has clones" in str(result["warnings"])
     assert history.snapshots(images, spec) == sorted([*KEPT, name(1)])
     assert "has clones" in modules.snapshot([spec], state="absent", name=name(1))["msg"]
-
-
-def test_much_less_than_before_or_another_policy_is_refused_until_it_is_accepted(
-    modules: Modules, images: Images, spec: ImageSpec
-) -> None:
-    assert run(modules, spec, retention={"daily": 8, "weekly": 0, "monthly": 0})["changed"]
-    refused = run(modules, spec)
-    assert refused["failed"]
-    assert "daily was 8, now 2" in refused["msg"]
-    assert len(history.snapshots(images, spec)) == 8
-    assert run(modules, spec, accept_policy_change=True)["changed"]
-    assert history.snapshots(images, spec) == KEPT
-    assert not run(modules, spec)["changed"]
-
-
-def test_a_clock_that_is_behind_stops_every_removal(
-    modules: Modules, images: Images, spec: ImageSpec
-) -> None:
-    result = run(modules, spec, time=day(5))
-    assert "clock" in result["failures"][0]["message"]
-    assert len(history.snapshots(images, spec)) == 8
-
-
-def test_a_bad_policy_is_refused(modules: Modules, spec: ImageSpec) -> None:
-    for retention, word in (
-        ({"daily": 0, "weekly": 0, "monthly": 0}, "all 0"),
-        ({"daily": -1}, "daily"),
-        ({"weekly_day": "Sonntag"}, "weekly_day"),
-        ({"dayly": 7}, "dayly"),
-    ):
-        result = run(modules, spec, retention=retention)
-        assert result["failed"]
-        assert word in result["msg"]
-    assert "time zone" in run(modules, spec, timezone="Mars/Olympus")["msg"]
