@@ -14,15 +14,15 @@ import datetime as dt
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive, Snapshot, State
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import format_utc, snapshot_time
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import format_utc
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import (
     Export,
     HasParent,
     Holdings,
     ids_known,
-    restorable_states,
     state_of,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.points import Points, in_creation_order
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.remaking import (
     REEXPORT,
     Remake,
@@ -132,7 +132,7 @@ def plan_consolidation(
     *has_parent* is as in :func:`ground_for_diff`; *pinned* are the restore points that must stay, each with the reason.
     Raises CannotConsolidate when a kept restore point would lose its chain.
     """
-    points = _Points(holdings)
+    points = Points(holdings)
     candidates = points.restore_points(pinned or {})
     facts: dict[str, t.Any] = {
         "retired": tuple(s.name for s in holdings.snapshots if s.id in holdings.retired),
@@ -155,7 +155,7 @@ def plan_consolidation(
     kept = {verdict.name for verdict in verdicts if verdict.keep}
     removed = {verdict.name for verdict in verdicts} - kept
     lost = {point.name for point in candidates if point.condition == "bad"} & kept
-    states = _in_creation_order([points.states[name] for name in kept - lost])
+    states = in_creation_order([points.states[name] for name in kept - lost])
     remakes, chain = _chain(
         holdings, states, Remaking(holdings, has_parent, wishes.method, wishes.compressed)
     )
@@ -212,50 +212,6 @@ def repairs(holdings: Holdings, chain: t.Iterable[Archive]) -> dict[str, Export]
         for archive in chain
         if archive.to in snapshots and (archive.base is None or archive.base in snapshots)
     }
-
-
-class _Points:
-    """The restore points of a volume: the active snapshots in Ceph, and the archives whose snapshot is gone."""
-
-    def __init__(self, holdings: Holdings) -> None:
-        self._prefix = holdings.prefix
-        self._lost = "unknown" if holdings.doubtful else "bad"
-        # what stands on a snapshot in Ceph is not lost with an archive: the next backup makes that one again
-        there = [state_of(snapshot) for snapshot in holdings.active]
-        self._whole = restorable_states(holdings.image_id, holdings.archives, there)
-        self.snapshots = {snapshot.name: snapshot for snapshot in holdings.active}
-        self.states: dict[str, State] = {}
-        # where a manifest of the same restore point still has the ids, they are taken from it
-        for archive in sorted(holdings.archives, key=ids_known):
-            if archive.to.snapshot_id not in holdings.retired:
-                self.states[archive.to.snapshot] = archive.to
-        for snapshot in holdings.active:
-            self.states[snapshot.name] = state_of(snapshot)
-
-    def restore_points(self, pinned: t.Mapping[str, str]) -> list[RestorePoint]:
-        result = []
-        for name, state in self.states.items():
-            time = snapshot_time(self._prefix, name)
-            if time is None:
-                continue
-            snapshot = self.snapshots.get(name)
-            result.append(
-                RestorePoint(
-                    name=name,
-                    time=time,
-                    protected=name in pinned or bool(snapshot and snapshot.protected),
-                    condition="good" if snapshot or state in self._whole else self._lost,
-                    protection=pinned.get(name, ""),
-                )
-            )
-        return result
-
-
-def _in_creation_order(states: t.Collection[State]) -> list[State]:
-    """By the ids of the snapshots; by their names, which hold the time, where one has lost its id."""
-    if any(state.snapshot_id is None for state in states):
-        return sorted(states, key=lambda state: state.snapshot)
-    return sorted(states, key=lambda state: (state.snapshot_id or 0, state.snapshot))
 
 
 def _chain(
