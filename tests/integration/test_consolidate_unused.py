@@ -24,10 +24,7 @@ RETENTION = {"daily": 1, "weekly": 0, "monthly": 0}
 @pytest.fixture
 def spec(modules: Modules, images: Images) -> ImageSpec:
     """An image with four days of history, all backed up."""
-    image = images.create(history.SIZE)
-    history.live(images, modules, image, range(4), backup=False)
-    assert len(modules.backup([image])["archives"]) == 4
-    return image
+    return history.backed_up(images, modules, 4)
 
 
 def run(modules: Modules, *specs: ImageSpec, **options: t.Any) -> dict[str, t.Any]:
