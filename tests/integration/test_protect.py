@@ -5,8 +5,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import typing as t
 
+import pytest
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
 from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
 from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
@@ -37,6 +42,28 @@ def test_a_protected_restore_point_stays_with_its_reason_until_it_is_unprotected
     assert not modules.protect(restore_point=name(1), state="absent")["changed"]
     assert modules.consolidate([spec], **retention, minimum_kept_share=50)["changed"]
     assert history.snapshots(images, spec) == [name(3)]
+
+
+def test_what_is_protected_after_a_consolidation_died_is_not_removed_by_the_next_one(
+    modules: Modules, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, range(3), backup=False)
+    modules.backup([spec])
+    retention = {"retention": {"daily": 1, "weekly": 0, "monthly": 0}, "time": day(3)}
+
+    def die() -> None:
+        # retired are the snapshots by then, and no archive is removed yet
+        monkeypatch.setattr(
+            VolumeDirectory, "remove_archive", lambda *_args: os.kill(os.getpid(), signal.SIGKILL)
+        )
+
+    assert modules.run_and_die(lambda: modules.consolidate([spec], **retention), die)
+    assert modules.protect(restore_point=name(1), reason="court case")["changed"]
+    result = modules.consolidate([spec], **retention)
+    assert "failed" not in result, result
+    assert history.snapshots(images, spec) == [name(1), name(2)]
+    history.all_equal(images, modules, spec, [name(1), name(2)])
 
 
 def test_what_cannot_be_protected_is_refused(modules: Modules, images: Images) -> None:

@@ -75,9 +75,9 @@ def _change(environment: Environment, proof: Proof, snapshot: str, reason: str) 
     if environment.options["state"] == "absent":
         proof.pins.pop(snapshot, None)
         return pin is not None, before
-    # a consolidation that was killed may have begun to remove it, and its archive is there still
-    proof.unretire(snapshot)
     proof.pins[snapshot] = Pin(snapshot, reason, pin.since if pin else environment.now())
+    # a consolidation that died before it removed the archives has retired it, and the next one would go on
+    proof.forget_retired([entry.snapshot_id for entry in proof.retired.values() if entry.snapshot == snapshot])
     return before != reason, before
 
 

@@ -139,12 +139,8 @@ class Proof:
         """Note that a snapshot waits to be deleted in Ceph; one that waits already keeps its date."""
         self.retired.setdefault(snapshot_id, Retired(snapshot, snapshot_id, since))
 
-    def unretire(self, snapshot: str) -> None:
-        """Take back that a snapshot waits to be deleted, by its name."""
-        self.retired = {number: entry for number, entry in self.retired.items() if entry.snapshot != snapshot}
-
     def forget_retired(self, snapshot_ids: t.Iterable[int]) -> None:
-        """Drop the retired snapshots that were seen gone from Ceph."""
+        """Drop retired snapshots: they were seen gone from Ceph, or are to stay after all."""
         for number in snapshot_ids:
             self.retired.pop(number, None)
 
