@@ -173,6 +173,23 @@ def test_a_good_archive_of_an_earlier_snapshot_of_the_same_name_is_left_alone(
     assert {number: history.restored(images, modules, name(number)) for number in range(2)} == content
 
 
+def test_what_may_be_the_base_of_others_is_not_replaced_by_a_new_snapshot_of_that_name(
+    modules: Modules, images: Images
+) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, range(2))
+    content = {number: images.read(spec, name(number)) for number in range(2)}
+    for number in range(2):
+        images.rbd(spec, "snap", "rm", "--snap", name(number), "--no-progress")
+    (history.volume_directory(modules) / f"{name(0)}.full.zst.json").unlink()
+    history.live(images, modules, spec, [0], backup=False)
+    for _attempt in range(2):
+        assert "earlier snapshot of that name" in modules.backup([spec])["msg"]
+        # the second time its manifest is there again, but knows no id
+        modules.verify(rebuild_manifests=True)
+    assert {number: history.restored(images, modules, name(number)) for number in range(2)} == content
+
+
 def test_a_directory_that_is_removed_while_a_run_begins_gets_no_archive(
     modules: Modules, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,22 @@ class Publisher:
                     kind=REFUSED,
                     file=file,
                 )
+        standing = [a.file for a in inventory.archives if a.base and _is_another(to, a.base)]
+        if standing and self.directory.has_traces(file):
+            raise ArchiveError(
+                f"Restore point {to.snapshot} (snapshot id {to.snapshot_id}) of volume {self.volume} was not archived: "
+                f"what lies under the name of {file} in {self.directory.path} does not count, but may be good, and "
+                f"archive {standing[0]} stands on an earlier snapshot of that name. It was left untouched. Rebuild its "
+                "manifest (rbd_backup_verify, rebuild_manifests) or bring it back from another copy, and remove the new "
+                "snapshot; or move the volume's directory out of the backup set.",
+                kind=REFUSED,
+                file=file,
+            )
+
+
+def _is_another(state: State, base: State) -> bool:
+    """Whether *base* is another snapshot of the name that *state* has."""
+    return base.snapshot == state.snapshot and not base.may_be(state)
 
 
 class Draft:
@@ -135,7 +151,7 @@ class Draft:
                 image_digest=self._image_digest,
             )
         )
-        replaces = bool(supersedes) or directory.has_traces(archive)
+        replaces = bool(supersedes) or directory.has_traces(archive.file)
         if prove or replaces:
             verify_archive(directory.path, archive, self._writer.temporary)
         self._writer.publish()

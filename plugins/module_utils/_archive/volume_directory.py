@@ -195,11 +195,11 @@ class VolumeDirectory:
             sync_directory(self.path)
             self._finish_removal(archive.file)
 
-    def has_traces(self, archive: Archive) -> bool:
-        """Whether anything bears the name of *archive* or bore it once: it, its manifest, a ``.bad-<time>`` of them."""
-        mine = (archive.file, names.manifest_name(archive.file))
+    def has_traces(self, file: str) -> bool:
+        """Whether anything bears the name of the archive *file* or bore it once: it, its manifest, a ``.bad-<time>``."""
+        mine = (file, names.manifest_name(file))
         with os_errors("list", self.path, UNREADABLE, "Nothing was changed."):
-            return any(file in mine or names.name_before_bad(file) in mine for file in os.listdir(self.path))
+            return any(found in mine or names.name_before_bad(found) in mine for found in os.listdir(self.path))
 
     def remove_superseded(self, archive: Archive, others: t.Collection[str] = ()) -> tuple[str, ...]:
         """Remove what ``.bad-<time>`` kept of the name of *archive*, and the archives *others*; return the files.
