@@ -46,27 +46,32 @@ def test_what_waits_for_its_removal_is_retired_and_a_backup_in_between_exports_n
     assert not run(modules, spec, max_snapshot_removals=1)["changed"]
 
 
+def test_what_somebody_needs_by_the_time_that_it_is_to_go_is_kept_and_holds_up_nothing_else(
+    modules: Modules, images: Images, spec: ImageSpec
+) -> None:
+    run(modules, spec, max_snapshot_removals=1)
+    assert history.snapshots(images, spec) == [name(1), name(2), name(3)]
+    images.rbd(spec, "snap", "protect", "--snap", name(1))
+    modules.snapshot([spec], time=day(4))
+    clone = images.clone(spec, name(2))
+    result = run(modules, spec, time=day(5))
+    assert "failed" not in result, result
+    assert history.snapshots(images, spec) == [name(1), name(2), name(4)]
+    assert "it is protected in Ceph or has clones" in "\n".join(result["table"])
+    told = str(result["warnings"])
+    assert f"{name(1)} of volume" in told
+    assert f"{name(2)} of volume" in told
+    assert not run(modules, spec, time=day(5))["changed"]
+    images.rbd(clone, "rm", "--no-progress")
+    images.rbd(spec, "snap", "unprotect", "--snap", name(1))
+    assert run(modules, spec, time=day(5))["changed"]
+    assert history.snapshots(images, spec) == [name(4)]
+
+
 def test_a_preview_says_what_will_have_to_wait(modules: Modules, images: Images, spec: ImageSpec) -> None:
     preview, done = (run(modules, spec, max_snapshot_removals=2, check_mode=check) for check in (True, False))
     assert preview["waiting"] == done["waiting"]
     assert done["waiting"][0]["snapshots"] == history.snapshots(images, spec)[:-1] == [name(2)]
-
-
-def test_a_retired_snapshot_that_ceph_would_not_give_up_waits_and_is_no_failure(
-    modules: Modules, images: Images, spec: ImageSpec
-) -> None:
-    run(modules, spec, max_snapshot_removals=1)
-    images.rbd(spec, "snap", "protect", "--snap", name(1))
-    result = run(modules, spec)
-    assert not result.get("failed"), result
-    assert "it is protected in Ceph or has clones" in "\n".join(result["table"])
-    assert history.snapshots(images, spec) == [name(1), name(3)]
-    assert not run(modules, spec)["changed"]
-    assert not modules.backup([spec])["changed"]
-    images.rbd(spec, "snap", "unprotect", "--snap", name(1))
-    images.clone(spec, name(1))
-    assert "has clones" in str(run(modules, spec)["warnings"])
-    assert history.snapshots(images, spec) == [name(1), name(3)]
 
 
 def test_a_snapshot_that_went_by_itself_is_no_failure(

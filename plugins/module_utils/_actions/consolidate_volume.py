@@ -134,6 +134,12 @@ class VolumeConsolidation:
             damage += [f"Snapshot {name} of volume {volume} has clones and is kept." for name in clones]
             kept = {**dict.fromkeys(clones, "it has clones"), **kept}
             plan = plan_consolidation(holdings, *arguments, kept, self._wishes)
+        damage += [
+            f"Snapshot {snapshot.name} of volume {volume} is protected in Ceph and is kept, although its restore point "
+            "was removed."
+            for snapshot in snapshots
+            if snapshot.id in holdings.retired and snapshot.protected
+        ]
         key = self._set.key(directory)
         last = self._set.consolidated.get(key)
         why_not = objection(
