@@ -77,7 +77,9 @@ def _change(environment: Environment, proof: Proof, snapshot: str, reason: str) 
         return pin is not None, before
     proof.pins[snapshot] = Pin(snapshot, reason, pin.since if pin else environment.now())
     # a consolidation that died before it removed the archives has retired it, and the next one would go on
-    proof.forget_retired([entry.snapshot_id for entry in proof.retired.values() if entry.snapshot == snapshot])
+    proof.forget_retired(
+        [entry.snapshot_id for entry in proof.retired.values() if entry.snapshot == snapshot]
+    )
     return before != reason, before
 
 

@@ -13,6 +13,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidat
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.in_use import check_not_in_use
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import VOLUME_FILE
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import (
     Proof,
     load_proof,
@@ -130,9 +131,8 @@ def remove_unused(item: Unused, means: Means, check_mode: bool) -> None:
     directory = item.directory
     if check_mode:
         check_not_in_use(directory.path)
-        _archives, snapshots = _plan(item, means)
-        waiting = means.pace.remove(snapshots, lambda _snapshot: None)
-        _note(item, snapshots, *waiting)
+        archives, snapshots = _plan(item, means)
+        _note(item, archives, snapshots, *means.pace.remove(snapshots, lambda _snapshot: None))
         return
     with VolumeLock(directory.path):
         directory.check_still_there()
@@ -143,6 +143,7 @@ def remove_unused(item: Unused, means: Means, check_mode: bool) -> None:
         for snapshot in snapshots:
             proof.retire(snapshot.name, snapshot.id, means.now)
         save_proof(directory.path, proof)
+        _note(item, archives, ())
         for archive in archives:
             directory.remove_archive(archive)
         directory.end_removal()
@@ -151,9 +152,9 @@ def remove_unused(item: Unused, means: Means, check_mode: bool) -> None:
             directory.check_lock()
             means.ceph.remove_snapshot(_spec(directory), snapshot.id)
 
-        waiting = means.pace.remove(snapshots, remove)
-        _note(item, snapshots, *waiting)
-        if not waiting[0]:
+        waiting, because = means.pace.remove(snapshots, remove)
+        _note(item, archives, snapshots, waiting, because)
+        if not waiting:
             directory.remove_description()
 
 
@@ -161,21 +162,31 @@ def _plan(item: Unused, means: Means) -> tuple[t.Sequence[Archive], t.Sequence[S
     """The archives and snapshots to remove. Raises BackupError where the volume must stay; nothing was touched then."""
     # all the other volumes were worked on since it was looked at
     _refuse_pinned(item.key, load_proof(item.directory.path), "Nothing of it was removed.")
-    snapshots = _snapshots(item, means)
     inventory = item.directory.archives(means.options["prefix"])
     if inventory.problems or inventory.unpublished:
         raise BackupError(
             f"{item.directory} was not removed: it holds archives whose manifests are missing or damaged, and nobody "
             "knows what they are. Move the directory out of the backup set by hand."
         )
-    item.removed = True
-    item.remove_archives = [archive.file for archive in inventory.archives]
-    return inventory.archives, snapshots
+    foreign = item.directory.foreign(inventory)
+    if foreign:
+        raise BackupError(
+            f"{item.directory} was not removed: it holds {', '.join(foreign)}, which is not of this backup set and "
+            f"would be left without {VOLUME_FILE}. Nothing of it was changed. Move that away, or the directory out of "
+            "the backup set by hand."
+        )
+    return inventory.archives, _snapshots(item, means)
 
 
 def _note(
-    item: Unused, snapshots: t.Sequence[Snapshot], waiting: t.Sequence[Snapshot], because: str | None
+    item: Unused,
+    archives: t.Sequence[Archive],
+    snapshots: t.Sequence[Snapshot],
+    waiting: t.Sequence[Snapshot] = (),
+    because: str | None = None,
 ) -> None:
+    item.removed = True
+    item.remove_archives = [archive.file for archive in archives]
     item.remove_snapshots = [snapshot.name for snapshot in snapshots if snapshot not in waiting]
     if waiting:
         item.note = f"{len(waiting)} of its snapshots are left to the next run: {because}"

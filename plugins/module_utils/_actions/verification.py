@@ -181,6 +181,7 @@ class Verification:
         """Note in proof.json what was proved, where that is possible now."""
         try:
             with VolumeLock(self.directory.path):
+                self.directory.check_still_there()
                 proof = load_proof(self.directory.path)
                 for archive in self.inventory.archives:
                     if archive.file in self.hashed:

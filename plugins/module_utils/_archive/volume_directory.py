@@ -199,7 +199,9 @@ class VolumeDirectory:
         """Whether anything bears the name of the archive *file* or bore it once: it, its manifest, a ``.bad-<time>``."""
         mine = (file, names.manifest_name(file))
         with os_errors("list", self.path, UNREADABLE, "Nothing was changed."):
-            return any(found in mine or names.name_before_bad(found) in mine for found in os.listdir(self.path))
+            return any(
+                found in mine or names.name_before_bad(found) in mine for found in os.listdir(self.path)
+            )
 
     def remove_superseded(self, archive: Archive, others: t.Collection[str] = ()) -> tuple[str, ...]:
         """Remove what ``.bad-<time>`` kept of the name of *archive*, and the archives *others*; return the files.
@@ -218,6 +220,23 @@ class VolumeDirectory:
             return any(
                 names.is_temporary(file) or names.archive_of_removal(file) for file in os.listdir(self.path)
             )
+
+    def foreign(self, inventory: Inventory) -> tuple[str, ...]:
+        """Return what lies in the directory and is not ours. Raises ArchiveError (UNREADABLE)."""
+        published = [archive.file for archive in inventory.archives]
+        ours = {
+            *(names.VOLUME_FILE, names.PROOF_FILE, names.LOCK_FILE),
+            *inventory.temporaries,
+            *inventory.superseded,
+            *inventory.removing,
+            *map(names.removal_name, inventory.removing),
+            *published,
+            *map(names.manifest_name, published),
+        }
+        with os_errors("list", self.path, UNREADABLE, "Nothing was changed."):
+            # an NFS client keeps files of this kind for a while, of what was removed while somebody reads it
+            found = [file for file in sorted(os.listdir(self.path)) if not file.startswith(".nfs")]
+        return tuple(file for file in found if file not in ours and not names.is_reader(file))
 
     def remove_description(self) -> None:
         """Remove what is left of a volume that has no archive any more; ``volume.json`` goes last.
