@@ -77,8 +77,8 @@ class Publisher:
                 f"Restore point {to.snapshot} (snapshot id {to.snapshot_id}) of volume {self.volume} was not archived: "
                 f"what lies under the name of {file} in {self.directory.path} does not count, but may be good, and "
                 f"archive {standing[0]} stands on an earlier snapshot of that name. It was left untouched. Rebuild its "
-                "manifest (rbd_backup_verify, rebuild_manifests) or bring it back from another copy, and remove the new "
-                "snapshot; or move the volume's directory out of the backup set.",
+                "manifest (rbd_backup_verify, rebuild_manifests) or bring it back from another copy, and remove the "
+                "new snapshot; or move the volume's directory out of the backup set.",
                 kind=REFUSED,
                 file=file,
             )

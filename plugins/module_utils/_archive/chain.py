@@ -18,9 +18,13 @@ def chain(
 
     Of several chains it is the one with the fewest archives, then the one with the fewest stored bytes.
     Archives join where one leads to the state that the next stands on (see :func:`joins`), and all are of one
-    image. With *snapshot_id* a chain to another snapshot of the same name is not taken.
+    image. Where there were several snapshots of that name it is the one that was taken last, or the one with
+    *snapshot_id*.
     """
     everything = list({archive.file: archive for archive in archives}.values())
+    if snapshot_id is None:
+        ids = {archive.to.snapshot_id for archive in everything if archive.to.snapshot == snapshot} - {None}
+        snapshot_id = max(ids, default=None)
     images = {archive.image_id for archive in everything} - {None} or {None}
     found = [
         path

@@ -32,8 +32,9 @@ class Points:
         self._whole = restorable_states(holdings.image_id, holdings.archives, there)
         self.snapshots = {snapshot.name: snapshot for snapshot in holdings.active}
         self.states: dict[str, State] = {}
-        # where a manifest of the same restore point still has the ids, they are taken from it
-        for archive in sorted(holdings.archives, key=ids_known):
+        # where a manifest of the same restore point still has the ids, they are taken from it; of several snapshots
+        # of one name the last one counts
+        for archive in sorted(holdings.archives, key=lambda a: (ids_known(a), a.to.snapshot_id or 0)):
             if archive.to.snapshot_id not in holdings.retired:
                 self.states[archive.to.snapshot] = archive.to
         for snapshot in holdings.active:

@@ -119,6 +119,6 @@ def test_a_volume_that_another_run_has_removed_leaves_no_trace(tmp_path: pathlib
     directory = backup.add("data-0", [bytes(4096)])
     (item,), (late,) = (find_unused(backup.set, backup.set.scan(), ()) for _run in range(2))
     remove_unused(item, _means(), check_mode=False)
-    with pytest.raises(ArchiveError, match="volume.json"):
+    with pytest.raises(ArchiveError, match=r"volume\.json"):
         remove_unused(late, _means(), check_mode=False)
     assert [path.name for path in directory.iterdir()] == [".lock"]

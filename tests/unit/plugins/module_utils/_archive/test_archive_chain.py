@@ -77,6 +77,13 @@ def test_a_snapshot_made_again_under_the_same_name_joins_nothing() -> None:
     assert chain([FULL], "a", 5) is None
 
 
+def test_of_two_snapshots_of_one_name_the_last_one_is_meant_however_long_its_chain() -> None:
+    again = archive(State("d", 999, 100), "b")
+    assert chain([FULL, AB, archive("d"), again], "d") == (FULL, AB, again)
+    # the one before it is no stand-in
+    assert chain([FULL, archive("d"), again], "d") is None
+
+
 def test_another_size_joins_nothing() -> None:
     assert chain([archive(State("a", ord("a"), 99)), AB], "b") is None
 
@@ -122,6 +129,10 @@ def every_chain(
             if same and len(known) < 2 and one not in path:
                 yield from grow((one, *path))
 
+    if number is None:
+        number = (
+            max((a.to.snapshot_id or 0 for a in archives if a.to.snapshot == snapshot), default=0) or None
+        )
     for last in archives:
         if last.to.snapshot == snapshot and number in (None, last.to.snapshot_id, *_any_id(last, number)):
             yield from grow((last,))

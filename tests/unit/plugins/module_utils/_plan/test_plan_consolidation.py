@@ -137,3 +137,19 @@ def test_an_archive_of_an_earlier_snapshot_of_the_same_name_is_not_taken_for_it(
     plan = plan_consolidation(volume.holdings(), Policy(timezone="UTC"), START + 2 * DAY, no_parent)
     assert [remake.to.snapshot_id for remake in plan.remakes] == [99]
     assert plan.remove_archives == (volume.archives[1],)
+
+
+def test_of_two_snapshots_of_one_name_that_are_gone_the_last_one_stays() -> None:
+    volume = backed_up(2)
+    first, second = volume.archives
+    full = dataclasses.replace(
+        second,
+        file=f"{second.to.snapshot}.full",
+        base=None,
+        to=dataclasses.replace(second.to, snapshot_id=(second.to.snapshot_id or 0) + 7),
+    )
+    for archives in ([first, second, full], [first, full, second]):
+        volume.archives = archives
+        del volume.snapshots[1:]
+        plan = plan_consolidation(volume.holdings(), ONE_DAILY, START + 2 * DAY, no_parent)
+        assert plan.chain == (full,)
