@@ -59,14 +59,6 @@ def backed_up(images: Images, modules: Modules, days: int, *options: str) -> Ima
     return spec
 
 
-def backed_up(images: Images, modules: Modules, days: int) -> ImageSpec:
-    """An image with so many days of history, all backed up."""
-    spec = images.create(SIZE)
-    live(images, modules, spec, range(days), backup=False)
-    assert len(modules.backup([spec])["archives"]) == days
-    return spec
-
-
 def snapshots(images: Images, spec: ImageSpec) -> list[str]:
     """The names of the image's snapshots in Ceph."""
     listed: list[dict[str, t.Any]] = json.loads(images.rbd(spec, "snap", "ls", "--format", "json"))

@@ -182,7 +182,7 @@ def test_what_may_be_the_base_of_others_is_not_replaced_by_a_new_snapshot_of_tha
     for number in range(2):
         images.rbd(spec, "snap", "rm", "--snap", name(number), "--no-progress")
     (history.volume_directory(modules) / f"{name(0)}.full.zst.json").unlink()
-    history.live(images, modules, spec, [0], backup=False)
+    history.age(images, spec, [0])
     for _attempt in range(2):
         assert "earlier snapshot of that name" in modules.backup([spec])["msg"]
         # the second time its manifest is there again, but knows no id

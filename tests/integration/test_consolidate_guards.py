@@ -111,7 +111,7 @@ def test_a_newest_restore_point_that_is_lost_stops_every_removal_until_it_is_acc
 def test_snapshots_that_were_never_exported_go_on_request_only(
     modules: Modules, images: Images, spec: ImageSpec
 ) -> None:
-    history.live(images, modules, spec, [4, 5], backup=False)
+    history.age(images, spec, [4, 5])
     result = run(modules, spec, time=day(6))
     assert result["plans"][0]["unarchived"] == [name(4)]
     assert history.snapshots(images, spec) == [name(4), name(5)]

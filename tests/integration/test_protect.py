@@ -48,7 +48,7 @@ def test_what_is_protected_after_a_consolidation_died_is_not_removed_by_the_next
     modules: Modules, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(3), backup=False)
+    history.age(images, spec, range(3))
     modules.backup([spec])
     retention = {"retention": {"daily": 1, "weekly": 0, "monthly": 0}, "time": day(3)}
 

@@ -23,8 +23,8 @@ def chain(
     """
     everything = list({archive.file: archive for archive in archives}.values())
     if snapshot_id is None:
-        ids = {archive.to.snapshot_id for archive in everything if archive.to.snapshot == snapshot} - {None}
-        snapshot_id = max(ids, default=None)
+        ids = (archive.to.snapshot_id for archive in everything if archive.to.snapshot == snapshot)
+        snapshot_id = max((number for number in ids if number is not None), default=None)
     images = {archive.image_id for archive in everything} - {None} or {None}
     found = [
         path
