@@ -28,15 +28,14 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.reader 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import (
     Data,
     Header,
-    Record,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.sparsify import sparsify
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._diffstream.model import (
     apply,
     assert_well_formed,
     decode,
     image_digest,
+    written,
 )
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -144,17 +143,6 @@ def history(request: pytest.FixtureRequest, rbd: Rbd, tmp_path_factory: pytest.T
         base = ["--from-snap", f"s{step - 1}"] if step else []
         result.diffs.append(rbd("export-diff", *base, f"{spec}@s{step}", "-"))
     return result
-
-
-def written(header: Header, records: t.Iterable[Record], **options: int) -> bytes:
-    """The stream of these records."""
-    target = io.BytesIO()
-    writer = DiffWriter(target.write, **options)
-    writer.header(header)
-    for record in records:
-        writer.record(record)
-    writer.end()
-    return target.getvalue()
 
 
 def merged(*streams: bytes) -> bytes:

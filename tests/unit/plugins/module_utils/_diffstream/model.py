@@ -18,6 +18,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records
     Record,
     Zero,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
 
 
 def encode(header: Header, records: t.Iterable[Record]) -> bytes:
@@ -39,6 +40,17 @@ def decode(stream: bytes) -> tuple[Header, list[Record]]:
     """What the strict reader makes of a whole stream."""
     reader = DiffReader(io.BytesIO(stream))
     return reader.header, list(reader)
+
+
+def written(header: Header, records: t.Iterable[Record], **options: int) -> bytes:
+    """The stream that our writer makes of these records."""
+    target = io.BytesIO()
+    writer = DiffWriter(target.write, **options)
+    writer.header(header)
+    for record in records:
+        writer.record(record)
+    writer.end()
+    return target.getvalue()
 
 
 def apply(image: bytes, header: Header, records: t.Iterable[Record]) -> bytes:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import io
-import typing as t
 
 import pytest
 
@@ -21,21 +20,11 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import Stre
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._diffstream.model import (
     decode,
     encode,
+    written,
 )
 
 MIB = 1 << 20
 HEADER = Header("old", "new", 1000)
-
-
-def written(header: Header, records: t.Iterable[Record], **options: int) -> bytes:
-    """The stream that the writer makes."""
-    target = io.BytesIO()
-    writer = DiffWriter(target.write, **options)
-    writer.header(header)
-    for record in records:
-        writer.record(record)
-    writer.end()
-    return target.getvalue()
 
 
 @pytest.mark.parametrize(

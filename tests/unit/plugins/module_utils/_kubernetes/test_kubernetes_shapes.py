@@ -10,7 +10,7 @@ import json
 import typing as t
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.claims import (
@@ -106,7 +106,7 @@ def broken(whole: Object, data: st.DataObject) -> Object:
     return item
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(st.sampled_from(SOURCES), st.booleans(), st.data())
 def test_a_broken_claim_or_volume_is_told_and_costs_no_other(
     source: Object, of_the_claim: bool, data: st.DataObject
