@@ -42,7 +42,8 @@ class Play:
         self._token = config["users"][0]["user"]["token"]
         self._directory = directory
         (directory / "backup").mkdir()
-        settings = {
+        self._wanted = [{"namespace": namespace.name, "deployments": "all"}]
+        self._settings = {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
             "rbd_backup_root": str(directory / "backup"),
@@ -50,13 +51,17 @@ class Play:
             "rbd_backup_init": True,
             "rbd_backup_storage_classes": [BLOCK],
             "rbd_backup_ceph": {"mode": "local", "user": lab.ceph_user},
-            "rbd_backup_workloads": [{"namespace": namespace.name, "deployments": "all"}],
         }
-        inventory = {"all": {"hosts": {"lab": {}}, "vars": settings}}
-        self._file("inventory.json", inventory)
 
-    def run(self, *steps: tuple[str, CountingProxy], expect: int = 0) -> str:
-        """Run (role, API server) steps in one play, with facts cached from one run to the next."""
+    def run(
+        self, *steps: tuple[str, CountingProxy], expect: int = 0, more: t.Sequence[dict[str, t.Any]] = ()
+    ) -> str:
+        """Run (role, API server) steps in one play, with facts cached from one run to the next.
+
+        *more* is wanted beside the namespace of the test.
+        """
+        settings = {**self._settings, "rbd_backup_workloads": [*self._wanted, *more]}
+        self._file("inventory.json", {"all": {"hosts": {"lab": {}}, "vars": settings}})
         tasks = [
             {
                 "block": [{"ansible.builtin.import_role": {"name": f"rbd_backup.gfs.{role}"}}],
@@ -105,3 +110,14 @@ def test_what_was_found_is_no_answer_to_what_was_asked_in_vain(
         output = play.run(("rbd_backup", one), ("rbd_backup", gone), expect=2)
     assert f"Kubernetes at {gone.url} could not be reached" in output
     assert one.lists() == ONE_RESOLUTION
+
+
+def test_one_renamed_workload_costs_no_backup_and_is_told_at_the_very_end(
+    lab: Lab, cluster: Cluster, shop: Namespace, tmp_path: pathlib.Path
+) -> None:
+    play = Play(lab, shop, tmp_path)
+    renamed = {"namespace": "test-no-such-namespace", "deployments": ["web"]}
+    with CountingProxy(cluster.host).running() as one:
+        output = play.run(("rbd_snapshot", one), ("rbd_backup", one), expect=2, more=[renamed])
+    assert "The namespace test-no-such-namespace does not exist. Asked for in it: web." in output
+    assert len(list((tmp_path / "backup").rglob("gfs-*.full.zst"))) == 1

@@ -80,3 +80,23 @@ def test_everything_of_a_namespace(namespace: Namespace, fresh: Cluster) -> None
         "unused": (),
         "used": ("deployment/web",),
     }
+
+
+def test_one_name_of_two_kinds_and_workloads_by_their_labels(namespace: Namespace, fresh: Cluster) -> None:
+    for name in ("of-deployment", "of-statefulset"):
+        namespace.claim(name, BLOCK, static(f"{name}-image"))
+    namespace.wait_for_claims("of-deployment", "of-statefulset")
+    namespace.workload("Deployment", "same", replicas=0, claims=["of-deployment"])
+    namespace.workload("StatefulSet", "same", replicas=0, claims=["of-statefulset"], templates={})
+    bare = resolve(fresh, named(namespace, "same"), [BLOCK])
+    assert bare.volumes == []
+    assert ["write deployment/same or statefulset/same" in item["message"] for item in bare.problems] == [
+        True
+    ]
+    one = resolve(fresh, named(namespace, "statefulset/same"), [BLOCK])
+    assert (images_of(one), one.problems) == ({"of-statefulset": f"{POOL}/of-statefulset-image"}, [])
+    namespace.kubectl("label", "deployment/same", "backup=yes", "--namespace", namespace.name)
+    fresh.cache.clear()
+    wanted = [{"namespace": namespace.name, "deployments": {"matchLabels": {"backup": "yes"}}}]
+    chosen = resolve(fresh, wanted, [BLOCK])
+    assert (images_of(chosen), chosen.problems) == ({"of-deployment": f"{POOL}/of-deployment-image"}, [])
