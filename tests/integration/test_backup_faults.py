@@ -9,7 +9,6 @@ import os
 import pathlib
 import random
 import signal
-import subprocess
 import typing as t
 
 import pytest
@@ -23,6 +22,7 @@ from ansible_collections.rbd_backup.gfs.tests.integration.history import day, na
 from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB, Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import rbd_about
+from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils.mounts import memory, resize
 
 SAME = ("namespace", "claim", "snapshot", "base", "kind", "reason", "estimated_bytes")
 
@@ -95,16 +95,9 @@ def test_a_snapshot_that_goes_away_is_not_tried_again(
 
 @pytest.fixture
 def small_disk(modules: Modules) -> t.Iterator[pathlib.Path]:
-    """The backup directory on a file system of 8 MiB, which only root can mount."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "none", str(modules.root)], check=True)
-    try:
-        yield modules.root
-    finally:
-        subprocess.run(["umount", str(modules.root)], check=True)
-
-
-def enlarge(disk: pathlib.Path) -> None:
-    subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
+    """The backup directory on a file system of 8 MiB."""
+    with memory(modules.root, "8m") as disk:
+        yield disk
 
 
 def test_a_full_that_cannot_fit_is_not_begun_and_the_others_go_on(
@@ -118,7 +111,7 @@ def test_a_full_that_cannot_fit_is_not_begun_and_the_others_go_on(
     assert failure["image"] == str(large)
     assert "bytes are missing" in failure["message"]
     assert [(item["claim"], item["estimated_bytes"]) for item in result["archives"]] == [("data-1", 4 * MIB)]
-    enlarge(small_disk)
+    resize(small_disk, "200m")
     (archive,) = modules.backup([large, small], minimum_free=MIB)["archives"]
     assert (archive["claim"], archive["estimated_bytes"]) == ("data-0", 32 * MIB)
     history.all_equal(images, modules, large, [name(0)])
@@ -138,7 +131,7 @@ def test_a_disk_that_gets_full_is_survived(
     assert "No space left on device" in result["msg"]
     assert "attempt" not in result["msg"]
     assert history.files(modules) == before
-    enlarge(small_disk)
+    resize(small_disk, "200m")
     assert modules.backup([spec], minimum_free=0)["changed"]
     history.all_equal(images, modules, spec, [name(0), name(1)])
 

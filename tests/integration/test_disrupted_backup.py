@@ -20,8 +20,12 @@ from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
 from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB, Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
-from ansible_collections.rbd_backup.gfs.tests.integration.mounts import memory, read_only, resize
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import about, eventually, rbd_about
+from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils.mounts import (
+    memory,
+    read_only,
+    resize,
+)
 
 SIZE = 48 * MIB  # more than all buffers between rbd and the archive hold
 NOBODY = 65534

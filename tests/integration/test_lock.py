@@ -21,8 +21,8 @@ from ansible_collections.rbd_backup.gfs.tests.integration.history import day, na
 from ansible_collections.rbd_backup.gfs.tests.integration.hosts import HOLD, READ, content, other_host
 from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
-from ansible_collections.rbd_backup.gfs.tests.integration.mounts import read_only
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import eventually
+from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils.mounts import read_only
 
 ONE_DAILY = {"daily": 1, "weekly": 0, "monthly": 0}
 

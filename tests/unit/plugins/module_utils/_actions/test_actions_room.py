@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import pathlib
-import subprocess
 import typing as t
 
 import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.room import Room
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError
+from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils.mounts import memory
 
 KIB = 1024
 WHAT = "a test"
@@ -21,13 +21,8 @@ WHAT = "a test"
 @pytest.fixture
 def disk(tmp_path: pathlib.Path) -> t.Iterator[pathlib.Path]:
     """A file system with about 1 MiB free."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "none", str(path)], check=True)
-    try:
+    with memory(tmp_path / "disk", "1m") as path:
         yield path
-    finally:
-        subprocess.run(["umount", str(path)], check=True)
 
 
 def test_what_fits_and_what_does_not(disk: pathlib.Path) -> None:

@@ -32,6 +32,7 @@ from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._actions
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._archive import (
     archive_samples as samples,
 )
+from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils.mounts import memory
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[5] / "scripts" / "restore.py"
 FIRST, SECOND, THIRD = (samples.snapshot(day) for day in (1, 2, 3))
@@ -195,15 +196,8 @@ def test_a_file_that_exists_is_never_overwritten(backup: BackupOfContents, tmp_p
 @pytest.fixture
 def small_disk(tmp_path: pathlib.Path) -> t.Iterator[pathlib.Path]:
     """A file system of 128 KiB."""
-    if os.geteuid():
-        pytest.fail("This test mounts a small file system: run it as root.")
-    path = tmp_path / "small"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", str(path)], check=True)
-    try:
+    with memory(tmp_path / "small", "128k") as path:
         yield path
-    finally:
-        subprocess.run(["umount", str(path)], check=True)
 
 
 def test_a_full_disk_leaves_nothing_and_says_so(

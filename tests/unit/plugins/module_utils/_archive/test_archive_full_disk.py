@@ -28,20 +28,14 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import Arch
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._archive import (
     archive_samples as samples,
 )
+from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils.mounts import memory
 
 
 @pytest.fixture
 def disk(tmp_path: pathlib.Path) -> t.Iterator[pathlib.Path]:
     """A file system of 1 MiB and few files."""
-    if os.geteuid():
-        pytest.fail("This test mounts a small file system: run it as root.")
-    path = tmp_path / "disk"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "none", str(path)], check=True)
-    try:
+    with memory(tmp_path / "disk", "1m") as path:
         yield path
-    finally:
-        subprocess.run(["umount", str(path)], check=True)
 
 
 def fill(path: pathlib.Path, leave: int) -> None:

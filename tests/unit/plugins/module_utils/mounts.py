@@ -6,17 +6,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import subprocess
 import typing as t
 
+import pytest
+
 
 @contextlib.contextmanager
-def memory(directory: pathlib.Path, size: str) -> t.Iterator[None]:
-    """A file system of *size* in memory, mounted on *directory*."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)], check=True)
+def memory(directory: pathlib.Path, size: str) -> t.Iterator[pathlib.Path]:
+    """A file system of *size* in memory, mounted on *directory*, which is made where it is not there."""
+    if os.geteuid():
+        pytest.fail("This test mounts a small file system: run it as root.")
+    directory.mkdir(exist_ok=True)
+    options = f"size={size},mode=0700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(directory)], check=True)
     try:
-        yield
+        yield directory
     finally:
         subprocess.run(["umount", str(directory)], check=True)
 
