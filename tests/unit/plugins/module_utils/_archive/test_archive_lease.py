@@ -182,6 +182,25 @@ def test_who_lost_the_lock_renames_and_removes_nothing(tmp_path: pathlib.Path, w
     assert contents(directory) == before, "nor does it give back what it lost"
 
 
+def test_who_loses_the_lock_between_archive_and_manifest_publishes_no_manifest(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = samples.volume_directory(tmp_path)
+    rename = os.rename
+
+    def rename_and_lose(old: str, new: str) -> None:
+        rename(old, new)
+        leave(tmp_path / "volume" / ".lock", here(host="other"))
+
+    monkeypatch.setattr(os, "rename", rename_and_lose)
+    with VolumeLock(directory.path), pytest.raises(LockedError, match="was lost"):
+        samples.publish(directory.path, 1)
+    monkeypatch.undo()
+    inventory = directory.archives(samples.PREFIX)
+    assert inventory.archives == ()
+    assert len(inventory.unpublished) == 1
+
+
 def test_a_removal_that_was_begun_is_not_finished_by_who_lost_the_lock(tmp_path: pathlib.Path) -> None:
     directory = samples.volume_directory(tmp_path)
     old = samples.publish(directory.path, 1)
