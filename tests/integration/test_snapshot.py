@@ -113,10 +113,11 @@ def test_absent_removes_exactly_the_one_name(modules: Modules, images: Images) -
 )
 def test_a_name_that_is_not_wholly_ours_is_never_removed(modules: Modules, images: Images, name: str) -> None:
     spec = images.create()
-    images.rbd(spec, "snap", "create", "--snap", "daily")
+    images.rbd(spec, "snap", "create", "--snap", name)
+    modules.snapshot([spec], time=DAY_1)
     result = modules.snapshot([spec], state="absent", name=name)
     assert result["failed"]
-    assert names(images, spec) == ["daily"]
+    assert names(images, spec) == [name, NAME_1]
 
 
 def test_a_protected_snapshot_is_kept(modules: Modules, images: Images) -> None:
