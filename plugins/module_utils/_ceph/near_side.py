@@ -192,7 +192,7 @@ class FarCommand:
         if end["rc"] != 0:
             raise failures.ended(self.program, int(end["rc"]), str(end["stderr"]))
         self._compare(end, count, sha256)
-        return Receipt(0, count, sha256, str(end["stderr"]))
+        return Receipt(count, str(end["stderr"]))
 
     def close(self) -> None:
         """Cut the connection; a command that still runs is killed by the far side when it sees that."""

@@ -30,11 +30,9 @@ class Completed:
 
 @dataclasses.dataclass(frozen=True)
 class Receipt:
-    """A stream that was carried whole: ``bytes`` and ``sha256`` (hexadecimal) as counted where the command ran."""
+    """A stream that was carried whole by a command that ended well: ``bytes`` as counted where the command ran."""
 
-    rc: int
     bytes: int
-    sha256: str
     stderr: str
 
 
@@ -69,8 +67,8 @@ class OutputStream(Stream):
 
     @abc.abstractmethod
     def read(self, size: int = READ_SIZE) -> bytes:
-        """Return at most *size* bytes; ``b""`` at the end, which is returned only when the stream is proved:
-        the command exited 0, and the count and the SHA-256 are the same where it ran and here.
+        """Return at most *size* bytes; ``b""`` at the end, which is returned only when the stream is proved: the
+        command exited 0, and where it ran elsewhere, the count and the SHA-256 are the same there and here.
 
         Raises CephError when the command failed, nothing moved for the stall time-out, or the connection was lost.
         """
