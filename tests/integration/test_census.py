@@ -200,3 +200,33 @@ def test_a_broken_image_is_told_and_nothing_is_read_of_those_that_have_nothing_t
         assert "Input/output error" in failures[str(damaged)]
         named = {words[words.index("--image") + 1] for words in commands if "--image" in words}
         assert named <= {spec.image for spec in (worker, headless, damaged)}
+
+
+@pytest.fixture
+def own_namespace(lab: Lab) -> t.Iterator[str]:
+    """A RADOS namespace that no other test lists."""
+    rados_namespace = f"test-{uuid.uuid4().hex[:12]}"
+    rbd = ["rbd", "--conf", lab.admin_ceph_conf, "namespace"]
+    subprocess.run([*rbd, "create", f"{lab.pool}/{rados_namespace}"], check=True)
+    yield rados_namespace
+    subprocess.run([*rbd, "remove", f"{lab.pool}/{rados_namespace}"], check=True)
+
+
+def test_where_nothing_can_be_listed_each_volume_is_asked_for_alone(
+    lab: Lab, own_namespace: str, images: Images, modules: Modules
+) -> None:
+    specs = [images.create(SIZE, rados_namespace=own_namespace) for _number in range(5)]
+    for spec in specs:
+        images.rbd(spec, "snap", "create", "--snap", name(0), "--no-progress")
+    rados = ["rados", "--conf", lab.admin_ceph_conf, "--pool", lab.pool, "--namespace", own_namespace]
+    subprocess.run([*rados, "setomapval", "rbd_directory", "name_junk", "no id"], check=True)
+    try:
+        with pytest.raises(AssertionError, match="listing images failed"):
+            images.listed(f"{lab.pool}/{own_namespace}")
+        result = modules.backup(specs)
+        assert not result.get("failed"), result
+        assert len(result["archives"]) == len(specs)
+        again = modules.backup(specs)
+        assert (again.get("failed", False), again["unchanged"]) == (False, len(specs))
+    finally:
+        subprocess.run([*rados, "rmomapkey", "rbd_directory", "name_junk"], check=True)

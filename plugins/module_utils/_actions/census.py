@@ -4,7 +4,8 @@
 """What Ceph says of the volumes of a run, asked for with as few commands as can be.
 
 A pool (or a RADOS namespace in one) is listed once for all its volumes. That is enough to find out that nothing is to
-be done. Whoever writes anything for a volume reads that one anew just before, with :func:`read_volume`.
+be done. What the listing leaves out is asked for alone. Whoever writes anything for a volume reads that one anew just
+before, with :func:`read_volume`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes im
     check_identity,
     prove_identity,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.failures import is_unanswered
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError, NotFound
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
@@ -30,6 +32,9 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
 
 # A listing opens every image of the pool, whosever it is: for so few volumes it is not worth it.
 WORTH_A_LISTING = 5
+
+# Where there is no listing: after so many questions to a pool that were not answered in time it is asked no more.
+PATIENCE = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,23 +67,28 @@ class Census:
     def look(self, volume: Volume) -> Seen:
         """Return what Ceph says of *volume*, and hold its identity against the one that resolution proved.
 
-        Raises CephError or NotFound, BackupError when the name now leads to another image. What hinders the listing
-        of a pool is the error of each of its volumes; what hinders the opening of one image is that one's alone.
+        Raises CephError or NotFound, BackupError when the name now leads to another image. What hinders the opening
+        of one image is the error of that one alone, also where it hinders the listing of its pool.
         """
         pool = self._lists.get((volume.spec.pool, volume.spec.rados_namespace))
-        listed = pool.find(volume.spec.image) if pool else None
+        if pool is None:
+            return read_volume(volume, self._ceph)[0]
+        listed = pool.find(volume.spec.image)
         if listed is not None:
             identity = self._ceph.identity(volume.spec, listed)
             return Seen(check_identity(volume, identity), listed.size, listed.snapshots)
         try:
             return read_volume(volume, self._ceph)[0]
         except NotFound as error:
-            if pool and pool.has_name(volume.spec.image):
+            if pool.has_name(volume.spec.image):
                 raise CephError(
                     f"The image {volume.spec} of claim {volume.namespace}/{volume.claim} is listed in its pool, but it "
                     f"cannot be opened: parts of it are missing, or it is being removed. {error.message}",
                     **error.details,
                 ) from None
+            raise
+        except CephError as error:
+            pool.failed(error)
             raise
 
 
@@ -98,11 +108,26 @@ class _PoolList:
         self._images = _Once(lambda: self._wanted_of(ceph.list_images(*place)))
         self._names = _Once(lambda: ceph.image_names(*place))
         self._wanted = wanted
+        self._unanswered = 0
 
     def find(self, image: str) -> ListedImage | None:
-        """Return what the listing says of *image*; None where it has to be asked for alone. Raises CephError."""
-        found = self._images.get().get(image)
+        """Return what the listing says of *image*; None where it has to be asked for alone.
+
+        One entry that cannot be read makes ``rbd`` give no listing at all (seen with 16.2), which says nothing of the
+        others. Raises CephError where there is none and enough of them gave no answer either.
+        """
+        try:
+            found = self._images.get().get(image)
+        except CephError as error:
+            if self._unanswered + is_unanswered(error) >= PATIENCE:
+                raise
+            return None
         return found if found and found.snapshots else None
+
+    def failed(self, error: CephError) -> None:
+        """Note how an image failed that was asked for alone."""
+        if is_unanswered(error):
+            self._unanswered += 1  # not guarded: one that is lost costs one more question
 
     def has_name(self, image: str) -> bool:
         """Return whether the pool has an *image* of that name, be it in whatever state. Raises CephError."""

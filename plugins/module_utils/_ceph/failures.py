@@ -13,6 +13,7 @@ _PROGRESS = re.compile(r"\r?[A-Z][A-Za-z ]*: \d+% complete\.\.\.(?:done\.|failed
 _LONGEST = 1200
 # How the way through a pod fails when the pod or the connection to it goes, and comes back.
 _PASSING = ("lost", "no_pod", "unreachable", "timeout")
+_LATE = "late"
 
 # "(2) No such file or directory" alone proves nothing: a missing keyring ends with exit code 2 and these words too.
 _MISSING = re.compile(
@@ -46,6 +47,7 @@ def stalled(program: str, seconds: float, stderr: str) -> CephError:
     return CephError(
         f"{program} stood still for {seconds:g} s and was ended. Is Ceph healthy ('ceph -s')?{_said(stderr)}",
         stderr=words(stderr),
+        kind=_LATE,
     )
 
 
@@ -55,6 +57,7 @@ def late(program: str, seconds: float, stderr: str) -> CephError:
         f"{program} did not end within {seconds:g} s and was ended; whether it took effect is unknown. Are the "
         f"monitors reachable?{_said(stderr)}",
         stderr=words(stderr),
+        kind=_LATE,
     )
 
 
@@ -67,6 +70,12 @@ def broke(error: Exception) -> bool:
     details = error.details
     killed = isinstance(details.get("rc"), int) and details["rc"] < 0
     return killed or bool(details.get("broken")) or details.get("kind") in _PASSING
+
+
+def is_unanswered(error: CephError) -> bool:
+    """Whether Ceph, or the pod on the way to it, gave no answer: the next question may take as long as this one."""
+    kind, said = error.details.get("kind"), str(error.details.get("stderr", ""))
+    return kind in (_LATE, "unreachable", "timeout") or _NOT_CONNECTED in said
 
 
 def _said(stderr: str) -> str:

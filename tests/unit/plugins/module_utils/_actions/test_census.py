@@ -9,7 +9,12 @@ import concurrent.futures
 import json
 import typing as t
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.census import WORTH_A_LISTING, Census
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.census import (
+    PATIENCE,
+    WORTH_A_LISTING,
+    Census,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import failures
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.runner import (
     Completed,
@@ -21,6 +26,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import Back
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Identity, ImageSpec, Volume
 
 FSID = "8c1b1f0e-5d5a-4c8e-9a53-0a2a3f6f7b11"
+THREADS = 4
 
 
 def volumes(count: int, pool: str = "pool", rados_namespace: str = "") -> list[Volume]:
@@ -30,13 +36,14 @@ def volumes(count: int, pool: str = "pool", rados_namespace: str = "") -> list[V
 class MadeUpCeph(Runner):
     """Fault injection and notes: a Ceph of two pools whose images are ``images``, by name; ``broken`` cannot be opened.
 
-    ``bare`` are listed without snapshots although they have one.
+    ``bare`` are listed without snapshots although they have one. Of images that are ``silent`` nothing is heard in time.
     """
 
     def __init__(self, count: int) -> None:
         self.images = {f"image-{number}": f"{number:x}f" for number in range(count)}
         self.broken: set[str] = set()
         self.bare: set[str] = set()
+        self.silent: set[str] = set()
         self.listing_fails = False
         self.asked: list[str] = []
 
@@ -45,6 +52,8 @@ class MadeUpCeph(Runner):
         word = next(word for word in ("fsid", "detail", "--long", "info", "snap", "ls") if word in argv)
         name = argv[argv.index("--image") + 1] if "--image" in argv else ""
         self.asked.append(f"{word} {name}".strip())
+        if name in self.silent or (word == "--long" and self.silent):
+            raise failures.late("rbd", timeout, "")
         if name and (name not in self.images or name in self.broken):
             return Completed(2, b"", f"rbd: error opening image {name}: (2) No such file or directory\n")
         answers: dict[str, t.Callable[[], t.Any]] = {
@@ -91,7 +100,7 @@ def look_at_all(runner: Runner, found: list[Volume]) -> list[t.Any]:
         except BackupError as error:
             return error
 
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(look, found))
 
 
@@ -135,14 +144,31 @@ def test_a_volume_that_is_listed_without_snapshots_is_asked_for_alone() -> None:
     assert [word for word in ceph.asked if "image" in word] == ["info image-3", "snap image-3"]
 
 
-def test_a_listing_that_fails_is_the_one_answer_for_every_volume_of_its_pool() -> None:
+def test_a_listing_that_fails_hinders_no_volume_that_can_be_asked_for_alone() -> None:
     ceph = MadeUpCeph(300)
     ceph.listing_fails = True
+    ceph.broken = {"image-3"}
+    seen = look_at_all(ceph, volumes(300))
+    assert [n for n, item in enumerate(seen) if isinstance(item, Exception)] == [3]
+    assert "shop/data-3 is listed in its pool, but it cannot be opened" in seen[3].message
+    assert ceph.asked.count("--long") == 1
+
+
+def test_one_image_that_never_answers_hinders_no_other() -> None:
+    ceph = MadeUpCeph(50)
+    ceph.silent = {"image-3"}
+    seen = look_at_all(ceph, volumes(50))
+    assert [n for n, item in enumerate(seen) if isinstance(item, Exception)] == [3]
+    assert "Reading image pool/image-3 failed (made up): rbd did not end within" in seen[3].message
+
+
+def test_a_pool_that_never_answers_is_not_asked_for_every_image() -> None:
+    ceph = MadeUpCeph(300)
+    ceph.silent = set(ceph.images)
     seen = look_at_all(ceph, volumes(300))
     assert {type(item) for item in seen} == {CephError}
-    assert len({item.message for item in seen}) == 1
-    assert "Listing the images of pool failed (made up)" in seen[0].message
-    assert ceph.asked == ["--long"]
+    assert "Listing the images of pool failed (made up)" in seen[-1].message
+    assert len(ceph.asked) < PATIENCE + THREADS
 
 
 def test_a_name_that_leads_to_another_image_than_the_resolved_one_is_refused() -> None:
