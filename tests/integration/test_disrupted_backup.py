@@ -9,15 +9,18 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import pathlib
 import signal
 import typing as t
 
 import pytest
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import publish
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
+from ansible_collections.rbd_backup.gfs.tests.integration.hosts import other_host
 from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB, Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import about, eventually, rbd_about
@@ -93,6 +96,35 @@ def test_rbd_killed_in_mid_export(
     eventually(lambda: not about(specs[0].image))
     again = modules.backup(specs)
     assert [item["claim"] for item in again["archives"]] == ["data-0"]
+    each_equal(images, modules, specs)
+
+
+def test_the_lock_lost_in_mid_export(
+    modules_each_way: Modules, images: Images, specs: list[ImageSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = modules_each_way
+    overtaken: list[pathlib.Path] = []
+
+    def overtake() -> None:
+        if not overtaken:
+            overtaken.extend(path.parent for path in modules.set_path.rglob(".tmp-*full.zst*"))
+            os.utime(overtaken[0] / ".lock", (0, 0))
+            with other_host("beta", overtaken[0]) as beta:
+                assert beta.line() == "holds"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "_CHECKED", 0.0)
+        patch.setattr(ArchiveWriter, "seal", lambda *_: pytest.fail("It went on to the end."))
+        patch.setattr(ArchiveWriter, "write", after_the_first_data(overtake))
+        result = modules.backup(specs[:1])
+    assert [item["image"] for item in result["failures"]] == [str(specs[0])]
+    message = result["failures"][0]["message"]
+    assert "was lost" in message
+    assert "on host beta" in message
+    assert not result["archives"]
+    eventually(lambda: not about(specs[0].image))
+    os.utime(overtaken[0] / ".lock", (0, 0))
+    assert "failed" not in modules.backup(specs)
     each_equal(images, modules, specs)
 
 

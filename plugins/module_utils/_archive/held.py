@@ -23,19 +23,21 @@ class Holding(t.Protocol):
         """The same, and let readers in again."""
 
 
-# by device and inode; the pid tells a forked child that it holds none of them
-_held: dict[tuple[int, int], tuple[int, Holding]] = {}
+# by device and inode, as a directory may have several paths, and by path, as a share that is mounted anew in mid-run
+# has another device; the pid tells a forked child that it holds none of them
+_held: dict[str | tuple[int, int], tuple[int, Holding]] = {}
 _guard = threading.Lock()
 
 
 def hold(directory: str, holding: Holding) -> Holding | None:
     """Note that *holding* has *directory*; where this process has it already, return what has it. Raises OSError."""
-    key = _key(directory)
+    keys = _path_of(directory), _inode_of(directory)
     with _guard:
-        there = _held.get(key)
-        if there and there[0] == os.getpid():
-            return there[1]
-        _held[key] = (os.getpid(), holding)
+        for key in keys:
+            there = _held.get(key)
+            if there and there[0] == os.getpid():
+                return there[1]
+        _held.update(dict.fromkeys(keys, (os.getpid(), holding)))
     return None
 
 
@@ -74,12 +76,20 @@ def end_removal(directory: str) -> None:
 
 
 def _holding(directory: str) -> Holding | None:
-    key = _key(directory)
+    path = _path_of(directory)
     with _guard:
-        there = _held.get(key)
+        there = _held.get(path)
+    if not there:
+        inode = _inode_of(directory)
+        with _guard:
+            there = _held.get(inode)
     return there[1] if there and there[0] == os.getpid() else None
 
 
-def _key(directory: str) -> tuple[int, int]:
+def _path_of(directory: str) -> str:
+    return os.path.realpath(directory or ".")
+
+
+def _inode_of(directory: str) -> tuple[int, int]:
     status = os.stat(directory or ".")
     return status.st_dev, status.st_ino

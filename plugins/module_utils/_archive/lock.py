@@ -73,7 +73,7 @@ class VolumeLock:
         except BaseException:
             held.let_go(self)
             raise
-        self._renewal = Renewal(self._renew, self._seconds)
+        self._renewal = Renewal(self._renew_if_ours, self._seconds)
         return self
 
     def __exit__(
@@ -140,6 +140,10 @@ class VolumeLock:
             return read_lease(self._path)[0]
         except FileNotFoundError:
             return None
+
+    def _renew_if_ours(self) -> None:
+        if self._found() == self._lease:  # or else another holder's lease would be kept alive
+            self._renew()
 
     def _renew(self) -> None:
         renew(self._descriptor)

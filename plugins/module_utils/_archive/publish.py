@@ -16,6 +16,7 @@ import contextlib
 import datetime as dt
 import hashlib
 import os
+import time
 import types
 import typing as t
 
@@ -45,6 +46,9 @@ _PIECE = 1 << 20
 
 _SETTLED = 8 << 20
 """After so many bytes the system is asked to begin writing them out, so that the last fsync has little left to do."""
+
+_CHECKED = 10.0
+"""After so many seconds of writing it is looked whether the directory's lock is still ours."""
 
 _UNTOUCHED = "The archive was not published; everything published before was left untouched."
 _HALF_WAY = (
@@ -79,6 +83,7 @@ class ArchiveWriter:
         self._conveyor = Conveyor(self._take)
         self._piece: list[bytes] = []
         self._piece_bytes = 0
+        self._checked = time.monotonic()
 
     def __enter__(self) -> ArchiveWriter:
         with self._errors():
@@ -117,12 +122,16 @@ class ArchiveWriter:
         return os.path.basename(self._temporaries[0])
 
     def write(self, data: bytes) -> None:
-        """Add *data* to the raw stream. What failed to be stored may be raised by a later call, or by ``seal``."""
+        """Add *data* to the raw stream. What failed to be stored may be raised by a later call, or by ``seal``.
+
+        Raises LockedError soon after the lock of the directory was lost.
+        """
         self._stream_bytes += len(data)
         self._piece.append(data)
         self._piece_bytes += len(data)
         if self._piece_bytes >= _PIECE:
             self._hand_over()
+            self._check_lock()
 
     def seal(self, origin: Origin) -> Archive:
         """End the stream and make the archive and its manifest durable under their temporary names.
@@ -176,6 +185,12 @@ class ArchiveWriter:
         piece, self._piece, self._piece_bytes = self._piece, [], 0
         if piece:
             self._conveyor.put(piece[0] if len(piece) == 1 else b"".join(piece))
+
+    def _check_lock(self) -> None:
+        if time.monotonic() - self._checked >= _CHECKED:
+            with self._errors():
+                check_held(self._directory)
+            self._checked = time.monotonic()
 
     def _take(self, data: bytes) -> None:
         self._stream_sha256.update(data)

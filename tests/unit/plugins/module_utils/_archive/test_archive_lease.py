@@ -13,6 +13,7 @@ import dataclasses
 import errno
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import lease, lock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import lease, lock, publish
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.held import check_held
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lease import (
     Lease,
@@ -31,7 +32,9 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lease impo
     write_lease,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import archive_name
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import Pin, Proof, save_proof
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.readers import ReaderLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.rebuild import rebuild_manifest
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
@@ -147,6 +150,30 @@ def test_the_holder_that_was_late_and_not_replaced_renews_and_goes_on(tmp_path: 
         assert os.stat(tmp_path / ".lock").st_mtime > 0
 
 
+def test_a_lease_that_was_lost_is_not_kept_alive_for_who_has_it_now(tmp_path: pathlib.Path) -> None:
+    with VolumeLock(str(tmp_path)) as held:
+        leave(tmp_path / ".lock", here(host="other"), age=HOUR)
+        renewed = os.stat(tmp_path / ".lock").st_mtime
+        held._renew_if_ours()
+        assert os.stat(tmp_path / ".lock").st_mtime == renewed
+
+
+def test_a_share_that_is_mounted_anew_is_still_held_and_looked_after(tmp_path: pathlib.Path) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    with VolumeLock(str(share)):
+        share.rename(tmp_path / "gone")  # another directory, with another inode, under the same path
+        share.mkdir()
+        with pytest.raises(LockedError, match="given back or removed"):
+            check_held(str(share))
+        shutil.copy(tmp_path / "gone" / ".lock", share)
+        check_held(str(share))
+        leave(share / ".lock", here(host="other"))
+        with pytest.raises(LockedError, match="on host other"):
+            check_held(str(share))
+    check_held(str(share))
+
+
 def contents(directory: VolumeDirectory) -> dict[str, bytes]:
     return {entry.name: pathlib.Path(entry.path).read_bytes() for entry in os.scandir(directory.path)}
 
@@ -199,6 +226,18 @@ def test_who_loses_the_lock_between_archive_and_manifest_publishes_no_manifest(
     inventory = directory.archives(samples.PREFIX)
     assert inventory.archives == ()
     assert len(inventory.unpublished) == 1
+
+
+def test_who_loses_the_lock_stops_writing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "_CHECKED", 0.0)
+    directory = samples.volume_directory(tmp_path)
+    file = archive_name(samples.snapshot(1), None, "zstd")
+    with VolumeLock(directory.path), ArchiveWriter(directory.path, file) as writer:
+        writer.write(bytes(2 << 20))
+        leave(tmp_path / "volume" / ".lock", here(host="other"))
+        with pytest.raises(LockedError, match=r"was lost.*on host other"):
+            writer.write(bytes(2 << 20))
+    assert list((tmp_path / "volume").glob("*.zst*")) == []
 
 
 def test_a_removal_that_was_begun_is_not_finished_by_who_lost_the_lock(tmp_path: pathlib.Path) -> None:
