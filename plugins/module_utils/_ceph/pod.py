@@ -12,10 +12,9 @@ import typing as t
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.near_side import (
     SILENCE,
     FarCommand,
-    PodInput,
-    PodOutput,
     far_command,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.pod_streams import PodInput, PodOutput
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.runner import (
     Completed,
     InputStream,

@@ -11,20 +11,15 @@ from __future__ import annotations
 
 import math
 import re
-import signal
 import threading
 import typing as t
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import answers, failures
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.child import TAIL
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import answers
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.commands import Commands
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.runner import (
-    READ_SIZE,
-    Completed,
     InputStream,
     OutputStream,
-    Receipt,
     Runner,
-    Stream,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError, InvalidInput, NotFound
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
@@ -42,12 +37,6 @@ _QUIET = ("--debug-ms", "0", "--log-to-stderr=false", "--err-to-stderr=true")
 
 # What can be asked for at creation; other features follow from how an image is made or used.
 _CREATABLE = ("layering", "exclusive-lock", "object-map", "fast-diff", "deep-flatten", "journaling")
-
-# rbd crashes now and then while it starts threads on a busy machine (seen with 16.2: std::system_error).
-_CRASHES = (-signal.SIGABRT, -signal.SIGSEGV)
-
-Answer = t.TypeVar("Answer")
-AnyStream = t.TypeVar("AnyStream", bound=Stream)
 
 
 class RbdClient:
@@ -73,9 +62,7 @@ class RbdClient:
 
         *timeout* is for a whole command, *stall_timeout* for a stream that stands still; both in seconds.
         """
-        self._runner = runner
-        self._timeout = timeout
-        self._stall_timeout = stall_timeout
+        self._commands = Commands(runner, timeout, stall_timeout)
         access = [("--conf", conf), ("--keyring", keyring), ("--id", user)]
         common = [part for option, value in access if value for part in (option, value)]
         # Half of the time is for finding a monitor: the command then says itself that it found none.
@@ -92,7 +79,9 @@ class RbdClient:
         with self._lock:
             if self._fsid is None:
                 command = (*self._ceph, "fsid", "--format", "json")
-                self._fsid = self._ask("asking for the id of the Ceph cluster", command, answers.fsid)
+                self._fsid = self._commands.ask(
+                    "asking for the id of the Ceph cluster", command, answers.fsid
+                )
             return self._fsid
 
     def pool_ids(self) -> dict[str, int]:
@@ -100,13 +89,13 @@ class RbdClient:
         with self._lock:
             if self._pool_ids is None:
                 command = (*self._ceph, "osd", "pool", "ls", "detail", "--format", "json")
-                self._pool_ids = self._ask("listing the pools", command, answers.pool_ids)
+                self._pool_ids = self._commands.ask("listing the pools", command, answers.pool_ids)
             return dict(self._pool_ids)
 
     def trimming_pgs(self) -> int:
         """Return how many placement groups of the cluster trim removed snapshots, or wait to."""
         command = (*self._ceph, "status", "--format", "json")
-        return self._ask(
+        return self._commands.ask(
             "asking how busy the cluster is with removed snapshots", command, answers.trimming_pgs
         )
 
@@ -114,22 +103,22 @@ class RbdClient:
         """Return the version of the ``rbd`` that is used, e.g. ``16.2.15``; asked once."""
         with self._lock:
             if self._version is None:
-                self._version = self._ask("asking rbd for its version", ("rbd", "--version"), _version_in)
+                self._version = self._commands.ask(
+                    "asking rbd for its version", ("rbd", "--version"), _version_in
+                )
             return self._version
 
     def info(self, spec: ImageSpec, snapshot: str | None = None) -> ImageInfo:
         """Return what Ceph knows of the image itself, as it is now or as it was at *snapshot*."""
         at = () if snapshot is None else ("--snap", snapshot)
         doing = f"reading image {spec}" + (f"@{snapshot}" if snapshot else "")
-        return self._ask(doing, self._on(spec, "info", *at, "--format", "json"), answers.image_info)
+        return self._commands.ask(doing, self._on(spec, "info", *at, "--format", "json"), answers.image_info)
 
     def identity(self, spec: ImageSpec, info: ImageInfo | ListedImage | None = None) -> Identity:
         """Return what makes the image that image; *info* is what Ceph said of it, where that was asked already."""
         pool_id = self.pool_ids().get(spec.pool)
         if pool_id is None:
-            raise NotFound(
-                f"Ceph has no pool {spec.pool} (asked for image {spec}, {self._runner.describe()})."
-            )
+            raise NotFound(f"Ceph has no pool {spec.pool} (asked for image {spec}, {self._commands.where}).")
         return Identity(self.fsid(), pool_id, spec.rados_namespace, (info or self.info(spec)).id)
 
     def snapshots(self, spec: ImageSpec) -> tuple[Snapshot, ...]:
@@ -138,7 +127,7 @@ class RbdClient:
         Those that Ceph keeps for itself (mirroring, groups, trash) are left out.
         """
         command = self._on(spec, "snap", "ls", "--all", "--format", "json")
-        return self._ask(f"listing the snapshots of {spec}", command, answers.snapshots)
+        return self._commands.ask(f"listing the snapshots of {spec}", command, answers.snapshots)
 
     def list_images(self, pool: str, rados_namespace: str) -> dict[str, ListedImage]:
         """Return the images of a pool or of one RADOS namespace in it with their snapshots, in one command.
@@ -149,36 +138,31 @@ class RbdClient:
         """
         doing = f"listing the images of {_place(pool, rados_namespace)}"
         command = (*self._in(pool, rados_namespace, "ls"), "--long", "--format", "json")
-        try:
-            completed = self._look(command, self._stall_timeout)
-            said = completed.stderr.encode("utf-8", "replace")
-            # It writes when it is through or not at all, and its exit code is what became of the last image.
-            passed_over = completed.stdout and b"rbd: error opening " in said
-            if completed.rc != 0 and not passed_over:
-                raise failures.ended(command[0], completed.rc, completed.stderr)
-        except CephError as error:
-            raise self.failed(doing, error) from None
+        # It writes when it is through or not at all, and its exit code is what became of the last image.
+        completed = self._commands.look_long(
+            doing, command, lambda found: bool(found.stdout) and "rbd: error opening " in found.stderr
+        )
         # The list of an image's snapshots may end early, and which image that is cannot be told for certain where
         # words of several threads mix.
-        if b"rbd: error processing image " in said or len(said) >= TAIL:
+        if "rbd: error processing image " in completed.stderr or completed.is_cut:
             return {}
-        return self._read(doing, completed.stdout, answers.listed_images)
+        return self._commands.told(doing, lambda: answers.listed_images(completed.stdout))
 
     def image_names(self, pool: str, rados_namespace: str) -> frozenset[str]:
         """Return the names of all images of a pool or RADOS namespace, also of such as cannot be opened."""
         doing = f"listing the names of the images of {_place(pool, rados_namespace)}"
         command = (*self._in(pool, rados_namespace, "ls"), "--format", "json")
-        return self._ask(doing, command, answers.image_names)
+        return self._commands.ask(doing, command, answers.image_names)
 
     def trash(self, pool: str, rados_namespace: str) -> tuple[Listed, ...]:
         """Return the images in the trash of a pool's RADOS namespace with the snapshots that pin them there."""
         doing = f"listing the trash of {_place(pool, rados_namespace)}"
         command = (*self._in(pool, rados_namespace, "trash", "ls"), "--all", "--format", "json")
         found = []
-        for number, name in self._ask(doing, command, answers.trash).items():
+        for number, name in self._commands.ask(doing, command, answers.trash).items():
             listing = self._in(pool, rados_namespace, "snap", "ls", "--all", "--image-id", number)
             try:
-                snapshots = self._ask(
+                snapshots = self._commands.ask(
                     f"listing the snapshots of image id {number}",
                     (*listing, "--format", "json"),
                     answers.snapshots,
@@ -191,17 +175,21 @@ class RbdClient:
     def has_clones(self, spec: ImageSpec, snapshot: Snapshot) -> bool:
         """Return whether images were cloned from the snapshot, also such as are in the trash."""
         command = self._on(spec, "children", "--snap-id", str(snapshot.id), "--all", "--format", "json")
-        return self._ask(f"listing the clones of {spec}@{snapshot.name}", command, answers.has_children)
+        return self._commands.ask(
+            f"listing the clones of {spec}@{snapshot.name}", command, answers.has_children
+        )
 
     def create_snapshot(self, spec: ImageSpec, name: str) -> None:
         """Take a snapshot. One of that name that exists is an error."""
-        self._run(f"taking snapshot {spec}@{name}", self._on(spec, "snap", "create", "--snap", _name(name)))
+        self._commands.run(
+            f"taking snapshot {spec}@{name}", self._on(spec, "snap", "create", "--snap", _name(name))
+        )
 
     def remove_snapshot(self, spec: ImageSpec, snapshot_id: int) -> None:
         """Remove exactly the snapshot of this id, whatever its name; a protected one is an error."""
         # No --no-progress: rbd refuses it beside --snap-id.
         command = self._on(spec, "snap", "rm", "--snap-id", str(snapshot_id))
-        self._run(f"removing the snapshot with id {snapshot_id} of {spec}", command)
+        self._commands.run(f"removing the snapshot with id {snapshot_id} of {spec}", command)
 
     def used_bytes(self, spec: ImageSpec) -> dict[int, int]:
         """Return, by snapshot id, the bytes of all objects that changed since the snapshot before it.
@@ -209,7 +197,7 @@ class RbdClient:
         Looks at every object where the image has no object map.
         """
         command = self._on(spec, "du", "--format", "json")
-        return self._ask(f"measuring image {spec}", command, answers.used_bytes)
+        return self._commands.ask(f"measuring image {spec}", command, answers.used_bytes)
 
     def export_diff(
         self, spec: ImageSpec, to: str, base: str | None, timeout: float = math.inf
@@ -222,14 +210,12 @@ class RbdClient:
         # The progress display stays on: it is the sign of life where an image has nothing to export for minutes.
         command = self._on(spec, "export-diff", "--snap", _name(to), *since, "--path", "-")
         doing = f"exporting {spec}@{to}" + (f" from {base}" if base else "")
-        return _Output(self, doing, lambda: self._runner.open_output(command, self._stall_timeout, timeout))
+        return self._commands.open_output(doing, command, timeout)
 
     def import_diff(self, spec: ImageSpec) -> InputStream:
         """Start to apply a stream to the image. It is completed by ``finish()`` only; an abort leaves a part of it."""
         command = self._on(spec, "import-diff", "--path", "-")
-        return _Input(
-            self, f"importing into {spec}", lambda: self._runner.open_input(command, self._stall_timeout)
-        )
+        return self._commands.open_input(f"importing into {spec}", command)
 
     def create_image(
         self,
@@ -253,11 +239,11 @@ class RbdClient:
             options += ["--data-pool", data_pool]
         if stripe_unit and stripe_count and (stripe_unit, stripe_count) != (object_size, 1):
             options += ["--stripe-unit", f"{stripe_unit}B", "--stripe-count", str(stripe_count)]
-        self._run(f"creating image {spec}", self._on(spec, "create", *options))
+        self._commands.run(f"creating image {spec}", self._on(spec, "create", *options))
 
     def remove_image(self, spec: ImageSpec) -> None:
         """Remove the image; one with snapshots or watchers is an error. Takes as long as it needs while it goes on."""
-        self._run_long(f"removing image {spec}", self._on(spec, "rm"))
+        self._commands.run_long(f"removing image {spec}", self._on(spec, "rm"))
 
     def empty_image(self, spec: ImageSpec, size: int) -> None:
         """Make all of the image zero and thin, and *size* bytes long; its snapshots keep what they hold.
@@ -266,51 +252,49 @@ class RbdClient:
         """
         for bytes_left in (0, size):
             command = self._on(spec, "resize", "--size", f"{bytes_left}B", "--allow-shrink")
-            self._run_long(f"resizing image {spec} to {bytes_left} bytes", command)
+            self._commands.run_long(f"resizing image {spec} to {bytes_left} bytes", command)
 
     def rename_image(self, spec: ImageSpec, new_name: str) -> None:
         """Rename the image within its pool and RADOS namespace."""
         target = ["--dest-pool", spec.pool, "--dest", _name(new_name)]
         if spec.rados_namespace:
             target += ["--dest-namespace", spec.rados_namespace]
-        self._run(f"renaming image {spec} to {new_name}", self._on(spec, "rename", *target))
+        self._commands.run(f"renaming image {spec} to {new_name}", self._on(spec, "rename", *target))
 
     def watchers(self, spec: ImageSpec) -> int:
         """Return how many clients have the image open for writing."""
         command = self._on(spec, "status", "--format", "json")
-        return self._ask(f"asking who uses image {spec}", command, answers.watchers)
+        return self._commands.ask(f"asking who uses image {spec}", command, answers.watchers)
 
     def metadata(self, spec: ImageSpec) -> dict[str, str]:
         """Return the image's metadata. It may hold an encryption key: never print it."""
         doing, command = f"reading the metadata of {spec}", self._on(spec, "image-meta", "list")
-        answer = self._run(doing, (*command, "--format", "json"), only_looks=True)
+        answer = self._commands.look(doing, (*command, "--format", "json"))
         # rbd answers with nothing at all, exit code 0, where an image has none; only its words prove that.
-        if not answer and b"There are 0 metadata" in self._run(doing, command, only_looks=True):
+        if not answer and b"There are 0 metadata" in self._commands.look(doing, command):
             return {}
-        return self._read(doing, answer, answers.metadata)
+        return self._commands.told(doing, lambda: answers.metadata(answer))
 
     def set_metadata(self, spec: ImageSpec, key: str, value: str) -> None:
         """Set one entry of the image's metadata. While it runs the value can be seen in the list of processes."""
-        self._run(f"setting metadata {key} of {spec}", self._on(spec, "image-meta", "set", key, value))
+        self._commands.run(
+            f"setting metadata {key} of {spec}", self._on(spec, "image-meta", "set", key, value)
+        )
 
     def remove_metadata(self, spec: ImageSpec, key: str) -> None:
         """Remove one entry of the image's metadata."""
-        self._run(f"removing metadata {key} of {spec}", self._on(spec, "image-meta", "remove", key))
+        self._commands.run(f"removing metadata {key} of {spec}", self._on(spec, "image-meta", "remove", key))
 
     def rados_namespaces(self, pool: str) -> tuple[str, ...]:
         """Return the RADOS namespaces for images of a pool, without the default one."""
         command = (*self._rbd, "namespace", "ls", "--pool", _name(pool), "--format", "json")
-        return self._ask(f"listing the RADOS namespaces of pool {pool}", command, answers.rados_namespaces)
+        return self._commands.ask(
+            f"listing the RADOS namespaces of pool {pool}", command, answers.rados_namespaces
+        )
 
     def close(self) -> None:
         """Let go of the runner's connections."""
-        self._runner.close()
-
-    def failed(self, doing: str, error: CephError) -> CephError:
-        """Return *error* with what failed on which image and where."""
-        where = self._runner.describe()
-        message = f"{doing[0].upper()}{doing[1:]} failed ({where}): {error.message}"
-        return type(error)(message, **{**error.details, "where": where})
+        self._commands.close()
 
     def _on(self, spec: ImageSpec, *command: str) -> tuple[str, ...]:
         return (*self._in(spec.pool, spec.rados_namespace, *command), "--image", _name(spec.image))
@@ -318,35 +302,6 @@ class RbdClient:
     def _in(self, pool: str, rados_namespace: str, *command: str) -> tuple[str, ...]:
         namespace = ("--namespace", _name(rados_namespace)) if rados_namespace else ()
         return (*self._rbd, *command, "--pool", _name(pool), *namespace)
-
-    def _look(self, argv: t.Sequence[str], timeout: float) -> Completed:
-        """Run what changes nothing: once more where the program crashed."""
-        completed = self._runner.run(argv, timeout)
-        return self._runner.run(argv, timeout) if completed.rc in _CRASHES else completed
-
-    def _run(self, doing: str, argv: t.Sequence[str], only_looks: bool = False) -> bytes:
-        try:
-            completed = (self._look if only_looks else self._runner.run)(argv, self._timeout)
-            if completed.rc != 0:
-                raise failures.ended(argv[0], completed.rc, completed.stderr)
-        except CephError as error:
-            raise self.failed(doing, error) from None
-        return completed.stdout
-
-    def _run_long(self, doing: str, argv: t.Sequence[str]) -> None:
-        """Run what may take as long as it likes while its progress display moves."""
-        with _Output(self, doing, lambda: self._runner.open_output(argv, self._stall_timeout)) as output:
-            while output.read():
-                pass
-
-    def _ask(self, doing: str, argv: t.Sequence[str], read: t.Callable[[bytes], Answer]) -> Answer:
-        return self._read(doing, self._run(doing, argv, only_looks=True), read)
-
-    def _read(self, doing: str, answer: bytes, read: t.Callable[[bytes], Answer]) -> Answer:
-        try:
-            return read(answer)
-        except CephError as error:
-            raise self.failed(doing, error) from None
 
 
 def _name(name: str) -> str:
@@ -368,34 +323,3 @@ def _version_in(said: bytes) -> str:
     if not found:
         raise CephError(f"It said {text[:80]!r}, which names no version.")
     return found.group(1)
-
-
-class _Told(t.Generic[AnyStream]):
-    """A stream whose errors say what was being done."""
-
-    def __init__(self, client: RbdClient, doing: str, start: t.Callable[[], AnyStream]) -> None:
-        self._client = client
-        self._doing = doing
-        self._stream: AnyStream = self._told(start)
-
-    def finish(self) -> Receipt:
-        return self._told(self._stream.finish)
-
-    def abort(self) -> None:
-        self._stream.abort()
-
-    def _told(self, call: t.Callable[[], Answer]) -> Answer:
-        try:
-            return call()
-        except CephError as error:
-            raise self._client.failed(self._doing, error) from None
-
-
-class _Output(_Told[OutputStream], OutputStream):
-    def read(self, size: int = READ_SIZE) -> bytes:
-        return self._told(lambda: self._stream.read(size))
-
-
-class _Input(_Told[InputStream], InputStream):
-    def write(self, data: bytes) -> None:
-        self._told(lambda: self._stream.write(data))

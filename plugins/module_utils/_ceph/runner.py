@@ -15,6 +15,8 @@ import math
 import types
 import typing as t
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.child import TAIL
+
 READ_SIZE = 1 << 20
 """How much is asked of a stream in one read, and sent in one frame, in bytes."""
 
@@ -26,6 +28,11 @@ class Completed:
     rc: int
     stdout: bytes
     stderr: str
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it may have said more on stderr than is left of it."""
+        return len(self.stderr.encode("utf-8", "replace")) >= TAIL
 
 
 @dataclasses.dataclass(frozen=True)
