@@ -83,9 +83,9 @@ options:
       - How many threads V(zstd) compresses each archive with, 0 to 16. V(0) is one that also hashes and writes.
         At the default level each thread takes about 10 MiB of memory, for each volume that is worked on; more at high
         levels.
-      - Worth it where there are idle processors and a single volume is read faster than one of them compresses.
+      - If not given, half of the processors that the module may use, at most 4; V(0) where these are fewer than 4
+        processors.
     type: int
-    default: 0
 """
 
     RESTORE_POINT = r"""

@@ -34,5 +34,5 @@ ARCHIVE: dict[str, t.Any] = {
 COMPRESSION: dict[str, t.Any] = {
     "compression": {"type": "str", "choices": ["zstd", "gzip", "none"], "default": "zstd"},
     "compression_level": {"type": "int"},
-    "compression_threads": {"type": "int", "default": 0},
+    "compression_threads": {"type": "int"},
 }

@@ -22,7 +22,7 @@ def measure(bench: Bench, repeats: int) -> t.Iterator[Line]:
     step = _SIZE // _COUNT
     bench.images.change(spec, *(("write", number * step, _PIECE, number) for number in range(_COUNT)))
     bench.images.rbd(spec, "snap", "create", "--no-progress", "--snap", SNAPSHOT)
-    for way, threads in (("local", 0), ("local", 2), ("pod", 0)):
+    for way, threads in (("local", 0), ("local", 4), ("pod", 0)):
         peak = bench.backup([spec], way, compression_threads=threads).peak
         what = f"64 GiB with 2 GiB of data, {way}" + (f", {threads} threads" if threads else "")
         yield Line(what, f"{peak / MIB:.0f} MiB", "<= 150 MiB", peak <= _MOST)

@@ -70,11 +70,14 @@ def test_a_stream_that_always_breaks_is_given_up(
     modules: Modules, large: ImageSpec, monkeypatch: pytest.MonkeyPatch, retries: int, began: int
 ) -> None:
     faults = KillsRbd(monkeypatch, large, times=99)
+    assert modules.backup([])["initialised"]
     result = modules.backup([large], retries=retries)
+    assert result["changed"], "its directory was made"
     assert "killed by signal 9" in result["msg"]
     assert ("This was attempt 3" in result["msg"]) == (retries == 2)
     assert faults.began == began
     assert history.archives(modules) == []
+    assert not modules.backup([large], retries=0)["changed"]
 
 
 def test_a_snapshot_that_goes_away_is_not_tried_again(

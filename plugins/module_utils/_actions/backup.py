@@ -13,9 +13,13 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import def
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.archiving import (
     Cancelled,
     Exporter,
-    Written,
     figures,
     planned,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backed_up import (
+    BackedUp,
+    line_of,
+    too_late,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import (
     Found,
@@ -60,48 +64,8 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
     Volume,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import check_prefix, snapshot_time
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import (
-    BackupPlan,
-    Export,
-    plan_backup,
-)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import plan_backup
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.estimate import estimated_bytes
-
-
-@dataclasses.dataclass
-class _Done:
-    """What became of one volume; ``error`` is what stopped it after the archives in ``written``.
-
-    ``found`` and ``plan`` are None where the time was over before anybody looked. ``messages`` tell what was found in
-    its directory and is not as it should be. ``estimates`` are the sizes of the exports, by snapshot id. ``pending``
-    are the exports that there was no time for, ``unverified`` the archives that there was no time to read.
-    ``tidied``: what dead runs left behind was removed, or would be in check mode.
-    """
-
-    volume: Volume
-    found: Found | None = None
-    plan: BackupPlan = dataclasses.field(default_factory=lambda: BackupPlan((), ()))
-    messages: list[str] = dataclasses.field(default_factory=list)
-    unverified: int = 0
-    estimates: dict[int, int | None] = dataclasses.field(default_factory=dict)
-    written: list[Written] = dataclasses.field(default_factory=list)
-    pending: tuple[Export, ...] = ()
-    tidied: bool = False
-    error: Exception | None = None
-
-    @property
-    def is_late(self) -> bool:
-        """Whether something of the volume is left to do because the time was over."""
-        return self.found is None or bool(self.pending or self.unverified)
-
-    def pending_to_dict(self) -> dict[str, t.Any]:
-        return {
-            "namespace": self.volume.namespace,
-            "claim": self.volume.claim,
-            "image": str(self.volume.spec),
-            "snapshots": [export.to.name for export in self.pending] if self.found else None,
-            "unverified": self.unverified,
-        }
 
 
 def run(environment: Environment) -> Outcome:
@@ -135,7 +99,7 @@ def run(environment: Environment) -> Outcome:
         archives = [archive.to_dict() for archive in written]
     late = [item for item in done if item.is_late]
     return Outcome(
-        changed=initialised or bool(archives) or any(item.tidied for item in done),
+        changed=initialised or bool(archives) or any(item.changed for item in done),
         values={
             "backup_set": set_path(options),
             "initialised": initialised,
@@ -151,8 +115,8 @@ def run(environment: Environment) -> Outcome:
         },
         failures=failures,
         warnings=[message for item in done for message in item.messages],
-        diff={"before": "", "after": "".join(map(_line, archives))},
-        fatal=_too_late(late, deadline) if late else None,
+        diff={"before": "", "after": "".join(map(line_of, archives))},
+        fatal=too_late(late, deadline) if late else None,
     )
 
 
@@ -175,9 +139,9 @@ class _Backup:
         planned_for = environment.options["planned_for"]
         self._planned_for = None if planned_for is None else {str(item.get("image")) for item in planned_for}
 
-    def __call__(self, volume: Volume) -> _Done:
+    def __call__(self, volume: Volume) -> BackedUp:
         if self._deadline.cancelled:
-            return _Done(volume)
+            return BackedUp(volume)
         seen = self._census.look(volume)
         volume = dataclasses.replace(volume, identity=seen.identity)
         directory = self._scan.find(seen.identity)
@@ -192,6 +156,7 @@ class _Backup:
                 return done
             if not (done.plan.exports or _has_leftovers(directory, done)):
                 return done
+        is_new = directory is None
         if directory is None:
             directory = self._set.create(volume, self._describe(volume, read_volume(volume, self._ceph)[1]))
         with VolumeLock(directory.path):
@@ -204,14 +169,14 @@ class _Backup:
                 seen, info = read_volume(volume, self._ceph)
                 done = self._plan(volume, seen, directory, examined)
                 description = self._describe(volume, info)
-                directory.update_description(description)
+                is_new = directory.update_description(description) or is_new
                 if INCOMPLETE in description["image"]["metadata"]:
                     done.messages.append(
                         f"The image of volume {volume} is marked as not wholly restored ({INCOMPLETE} in its "
                         "metadata): snapshots that were taken since that restore began do not hold a whole volume. "
                         "They are backed up all the same. Run the restore again; a complete one removes the mark."
                     )
-            done.tidied = bool(cleaned)
+            done.changed = is_new or bool(cleaned)
             try:
                 self._carry_out(done, seen.identity, directory)
             except Exception as error:  # what was written before it is reported along with it
@@ -226,7 +191,7 @@ class _Backup:
 
     def _plan(
         self, volume: Volume, seen: Seen, directory: VolumeDirectory | None, examined: defects.Examined
-    ) -> _Done:
+    ) -> BackedUp:
         prefix = self._options["prefix"]
         found = look_into(directory, seen.identity, self._snapshots(volume, seen), prefix, examined.damaged)
         plan = plan_backup(found.holdings, parent_lookup(volume.spec, self._ceph, self._planned_snapshot))
@@ -235,16 +200,16 @@ class _Backup:
                 f"Volume {volume} has no snapshot {prefix}-...: nothing of it was backed up. Take one with "
                 "rbd_snapshot first; where there are snapshots of another prefix, give that one."
             )
-        done = _Done(volume, found, plan, defects.tell(volume, found, plan), examined.unverified)
+        done = BackedUp(volume, found, plan, defects.tell(volume, found, plan), examined.unverified)
         if self._check_mode:
-            done.tidied = bool(found.begun or defects.leftovers(found))
+            done.changed = bool(found.begun or defects.leftovers(found))
         return done
 
-    def _carry_out(self, done: _Done, identity: Identity, directory: VolumeDirectory) -> None:
+    def _carry_out(self, done: BackedUp, identity: Identity, directory: VolumeDirectory) -> None:
         found = t.cast(Found, done.found)
         if not done.unverified:
             for archive, files in defects.leftovers(found):
-                done.tidied = bool(directory.remove_superseded(archive, files)) or done.tidied
+                done.changed = bool(directory.remove_superseded(archive, files)) or done.changed
         publisher = Publisher(done.volume, identity, directory, self._options)
         exporter = Exporter(self._ceph, publisher, self._options["retries"], self._deadline, self._room)
         self._estimated(done)
@@ -264,7 +229,7 @@ class _Backup:
                 done.pending = done.plan.exports[number:]
                 return
 
-    def _estimated(self, done: _Done) -> _Done:
+    def _estimated(self, done: BackedUp) -> BackedUp:
         """Add to *done* how large its exports will be."""
         used = None
         if any(export.base is None for export in done.plan.exports):
@@ -292,7 +257,7 @@ class _Backup:
         return (*snapshots, Snapshot(following, name, seen.size))
 
 
-def _has_leftovers(directory: VolumeDirectory | None, done: _Done) -> bool:
+def _has_leftovers(directory: VolumeDirectory | None, done: BackedUp) -> bool:
     return directory is not None and (
         directory.has_leftovers() or bool(defects.leftovers(t.cast(Found, done.found)))
     )
@@ -307,24 +272,3 @@ def _planned_snapshot(environment: Environment) -> str | None:
             f"planned_snapshot {name!r} is not a snapshot name of this set. Nothing was touched."
         )
     return str(name)
-
-
-def _line(archive: t.Mapping[str, t.Any]) -> str:
-    return f"{archive['namespace']}/{archive['claim']} {archive['snapshot']} {archive['reason']}\n"
-
-
-def _too_late(late: list[_Done], deadline: Deadline) -> str:
-    told = (
-        f"The time of this run was over at {deadline}, before everything was done. Whatever is left waits in Ceph, and "
-        f"the next run does it. {len(late)} volume(s) are pending:"
-    )
-    lines = [told]
-    for item in late:
-        if item.found is None:
-            what = "not looked at"
-        else:
-            parts = [f"{len(item.pending)} snapshot(s) not exported"] if item.pending else []
-            parts += [f"{item.unverified} archive(s) not read again"] if item.unverified else []
-            what = ", ".join(parts)
-        lines.append(f"{item.volume}: {what}")
-    return "\n".join(lines)

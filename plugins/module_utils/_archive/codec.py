@@ -37,6 +37,8 @@ LEVELS: t.Mapping[str, tuple[int, int, int]] = {"zstd": (1, 22, 3), "gzip": (1, 
 THREADS = 16
 """The most threads that an archive may be compressed with."""
 
+_USUAL_THREADS = 4  # compress about as fast as rbd reads through a fast network
+
 _JOB = 1 << 20  # what a thread compresses at once; the library's own choice costs 60 MiB a thread
 _PIECE = 256 * 1024
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -69,8 +71,9 @@ class _NoCompressor:
         return b""
 
 
-def compressor(compression: str, level: int | None = None, threads: int = 0) -> Compressor:
-    """Return a compressor. *level* None is the usual one; *threads* (zstd) 0 compresses in the calling thread.
+def compressor(compression: str, level: int | None = None, threads: int | None = 0) -> Compressor:
+    """Return a compressor. *level* None is the usual one; *threads* (zstd) 0 compresses in the calling thread, and None
+    uses as many threads as the processors allow.
 
     ``none`` takes no notice of the level, and only zstd has threads; each of them costs some 10 MiB of memory at the
     usual level.
@@ -78,6 +81,8 @@ def compressor(compression: str, level: int | None = None, threads: int = 0) -> 
     """
     if compression == "none":
         return _NoCompressor()
+    if threads is None:
+        threads = usual_threads(len(os.sched_getaffinity(0)))
     if not 0 <= threads <= THREADS:
         raise InvalidInput(f"{threads} compression threads cannot be used: give 0 to {THREADS}.")
     lowest, highest, usual = LEVELS[compression]
@@ -98,6 +103,13 @@ def compressor(compression: str, level: int | None = None, threads: int = 0) -> 
     )
     result: Compressor = library.ZstdCompressor(compression_params=settings).compressobj()
     return result
+
+
+def usual_threads(processors: int) -> int:
+    """Return how many threads compress where nothing is said: half of the processors, for there is more to do than
+    that, and none beside the one that also hashes and writes where that is a single one."""
+    half = min(processors // 2, _USUAL_THREADS)
+    return half if half > 1 else 0
 
 
 def decompress(source: Source, compression: str, name: str) -> t.Iterator[bytes]:

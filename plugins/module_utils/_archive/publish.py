@@ -65,7 +65,7 @@ class ArchiveWriter:
     name; *level* and *threads* are those of :func:`codec.compressor`.
     """
 
-    def __init__(self, directory: str, file: str, level: int | None = None, threads: int = 0) -> None:
+    def __init__(self, directory: str, file: str, level: int | None = None, threads: int | None = 0) -> None:
         self._path = os.path.join(directory, file)
         self._directory = directory
         self._file = file

@@ -36,7 +36,7 @@ def volumes(count: int, pool: str = "pool", rados_namespace: str = "") -> list[V
 class MadeUpCeph(Runner):
     """Fault injection and notes: a Ceph of two pools whose images are ``images``, by name; ``broken`` cannot be opened.
 
-    ``bare`` are listed without snapshots although they have one. Of images that are ``silent`` nothing is heard in time.
+    ``bare`` are listed without snapshots although they have one. ``silent`` ones give no answer in time.
     """
 
     def __init__(self, count: int) -> None:

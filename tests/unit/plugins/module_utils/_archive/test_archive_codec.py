@@ -68,6 +68,13 @@ def test_threads(threads: int) -> None:
     assert decompress(compress([data], "zstd", threads=threads), "zstd") == data
 
 
+def test_as_many_threads_as_the_processors_allow() -> None:
+    assert [codec.usual_threads(count) for count in (1, 2, 3, 4, 6, 8, 64)] == [0, 0, 0, 2, 3, 4, 4]
+    compressor = codec.compressor("zstd", threads=None)
+    stored = compressor.compress(NOISE) + compressor.flush()
+    assert decompress(stored, "zstd") == NOISE
+
+
 @pytest.mark.parametrize(("compression", "program"), [("zstd", "zstd"), ("gzip", "gzip")])
 @pytest.mark.parametrize("data", [b"", b"text " * 100_000, NOISE], ids=["empty", "text", "noise"])
 def test_the_ordinary_tools_agree(compression: str, program: str, data: bytes) -> None:
