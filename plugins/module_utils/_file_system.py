@@ -16,12 +16,13 @@ HEAD = 0x10100
 class FileSystem:
     """What was found. ``family`` says how to check it: ``ext``, ``xfs``, or None where that is not possible.
 
-    ``needs_replay``: what its journal holds was not brought to its place, as after a power cut; known for ext alone.
+    ``in_use``: it was mounted when it was copied, and left things for the next mount to finish, as after a power cut;
+    known for ext alone.
     """
 
     name: str
     family: str | None = None
-    needs_replay: bool = False
+    in_use: bool = False
 
 
 _MAGIC: t.Sequence[tuple[int, bytes, FileSystem]] = (
@@ -35,17 +36,30 @@ _MAGIC: t.Sequence[tuple[int, bytes, FileSystem]] = (
     (0x200, b"EFI PART", FileSystem("partition table")),
     (0x1FE, b"\x55\xaa", FileSystem("partition table")),
 )
-_EXT_MAGIC, _HAS_JOURNAL, _RECOVER, _EXTENTS = 0x438, 0x4, 0x4, 0x40
+_EXT_SUPERBLOCK = 0x400
+_HAS_JOURNAL, _RECOVER, _EXTENTS, _ORPHAN_PRESENT = 0x4, 0x4, 0x40, 0x10000
 
 
 def identify(head: bytes) -> FileSystem | None:
     """Tell the file system from the first HEAD bytes of an image; None where it is none that is known."""
-    if head[_EXT_MAGIC : _EXT_MAGIC + 2] == b"\x53\xef":
-        compatible = int.from_bytes(head[0x45C:0x460], "little")
-        incompatible = int.from_bytes(head[0x460:0x464], "little")
-        old = "ext3" if compatible & _HAS_JOURNAL else "ext2"
-        return FileSystem("ext4" if incompatible & _EXTENTS else old, "ext", bool(incompatible & _RECOVER))
+    superblock = head[_EXT_SUPERBLOCK : _EXT_SUPERBLOCK + 0x400]
+    if superblock[0x38:0x3A] == b"\x53\xef":
+        return _ext(superblock)
     for offset, magic, found in _MAGIC:
         if head[offset : offset + len(magic)] == magic:
             return found
     return None
+
+
+def _ext(superblock: bytes) -> FileSystem:
+    compatible, incompatible, read_only = (_word(superblock, offset) for offset in (0x5C, 0x60, 0x64))
+    old = "ext3" if compatible & _HAS_JOURNAL else "ext2"
+    # files that were deleted while open: in a list from the superblock on, or in a file of their own
+    orphans = _word(superblock, 0xE8) or read_only & _ORPHAN_PRESENT
+    return FileSystem(
+        "ext4" if incompatible & _EXTENTS else old, "ext", bool(incompatible & _RECOVER or orphans)
+    )
+
+
+def _word(data: bytes, offset: int) -> int:
+    return int.from_bytes(data[offset : offset + 4], "little")

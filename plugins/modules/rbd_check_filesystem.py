@@ -14,11 +14,12 @@ author:
 description:
   - Finds out which file system the file holds and has the right program check it, C(e2fsck) for ext2, ext3 and ext4,
     C(xfs_repair) for XFS. Anything else is reported as not checked.
-  - A snapshot of a file system that is mounted is like a disk after a power cut. As a mount would, the check of ext3
-    and ext4 first replays the journal, which writes into the file; apart from that it only reads. The log of XFS can be
-    replayed by a mount alone; where that is needed, what C(xfs_repair) finds proves nothing, and the file counts as not
-    checked.
-  - Fails when the file system is damaged, or the program is not installed.
+  - A snapshot of a file system that is mounted is like a disk after a power cut. It is judged as its next mount would
+    find it, so what was under way is finished first, which writes into the file; apart from that, nothing does.
+    For ext that is C(e2fsck -p), as a node calls it before it mounts; it replays the journal and removes files that
+    were deleted while open. The log of XFS can be replayed by a mount alone, which O(mount) allows.
+  - Fails when the file system is damaged, when the program is not installed, and when a log would have to be replayed
+    by a mount and that is not possible. What is not checked is told by a warning.
   - It is what the role C(rbd_drill) uses, and is meant for a copy, never for data that somebody needs.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
@@ -36,12 +37,21 @@ attributes:
   idempotent:
     support: full
     details:
-      - It changes something only where a journal is replayed.
+      - It changes something only where something was under way in the file system.
 options:
   path:
     description: The raw file.
     type: path
     required: true
+  mount:
+    description:
+      - Whether the file may be mounted for a moment to have the log of XFS replayed, where that is needed. The mount is
+        in a namespace of its own, so that nobody else sees it and nothing of it remains. It takes root and a loop
+        device, and hands what the file holds to this host's kernel.
+      - If not, an XFS whose log would have to be replayed is not checked, which is what becomes of every XFS that was
+        in use when its snapshot was taken.
+    type: bool
+    default: true
 seealso:
   - module: rbd_backup.gfs.rbd_restore
 """
@@ -56,23 +66,27 @@ RETURN = r"""
 filesystem:
   description:
     - What the file holds, by its magic bytes, for example V(ext4), V(xfs) or V(luks); null where that is unknown.
-  returned: success
+  returned: success, or when the file system is damaged
   type: str
 checked:
   description: Whether it was checked.
-  returned: success
+  returned: success, or when the file system is damaged
   type: bool
 clean:
   description: Whether it was found sound; null where it was not checked.
-  returned: success
+  returned: success, or when the file system is damaged
+  type: bool
+finished:
+  description: Whether something was under way in the file system that was finished first, in the file.
+  returned: success, or when the file system is damaged
   type: bool
 message:
   description: What was found, as a sentence.
-  returned: success
+  returned: success, or when the file system is damaged
   type: str
 output:
   description: The last 2000 characters of what the program said.
-  returned: success
+  returned: success, or when the file system is damaged
   type: str
 """
 
@@ -82,7 +96,11 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._adapter import run
 
 def main() -> None:
     """Run the module."""
-    run_module(run, {"path": {"type": "path", "required": True}})
+    options = {
+        "path": {"type": "path", "required": True},
+        "mount": {"type": "bool", "default": True},
+    }
+    run_module(run, options)
 
 
 if __name__ == "__main__":

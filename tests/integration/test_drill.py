@@ -1,7 +1,7 @@
 # Copyright (c) 2026, rbd_backup.gfs contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role rbd_drill, run by ansible-playbook, and the check of file systems: real ones, and no Ceph."""
+"""The role rbd_drill, run by ansible-playbook on real file systems, without Ceph."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ import typing as t
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import check_filesystem
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import InvalidInput
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._file_system import HEAD, identify
+from ansible_collections.rbd_backup.gfs.tests.integration.test_check_filesystem import XFS, in_use
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._actions.backup_of_contents import (
     MIB,
     BackupOfContents,
     ext4,
+    image_digest,
 )
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._archive import (
     archive_samples as samples,
@@ -38,91 +36,6 @@ TASKS = """
   ansible.builtin.assert:
     that: looked.stdout == 'known'
 """
-
-
-def check(path: pathlib.Path, check_mode: bool = False) -> Outcome:
-    return check_filesystem.run(Environment({"path": str(path)}, check_mode))
-
-
-def made(tmp_path: pathlib.Path, size: int, *command: str) -> pathlib.Path:
-    path = tmp_path / "x.raw"
-    with open(path, "wb") as file:
-        file.truncate(size)
-    subprocess.run([*command, str(path)], check=True, capture_output=True)
-    return path
-
-
-@pytest.mark.parametrize("kind", ["ext2", "ext3", "ext4"])
-def test_ext_is_told_and_checked(tmp_path: pathlib.Path, kind: str) -> None:
-    path = made(tmp_path, 8 * MIB, "mke2fs", "-q", "-t", kind)
-    before = path.read_bytes()
-    outcome = check(path)
-    assert outcome.values["filesystem"] == kind
-    assert outcome.values["clean"] is True
-    assert not outcome.changed
-    assert path.read_bytes() == before
-
-
-def test_a_damaged_ext4_is_a_failure(tmp_path: pathlib.Path) -> None:
-    path = made(tmp_path, 8 * MIB, "mke2fs", "-q", "-t", "ext4")
-    subprocess.run(["debugfs", "-w", "-R", "clri <2>", str(path)], check=True, capture_output=True)
-    outcome = check(path)
-    assert outcome.values["clean"] is False
-    assert "damaged" in str(outcome.fatal)
-
-
-def test_a_journal_is_replayed_before_the_check(tmp_path: pathlib.Path) -> None:
-    path = made(tmp_path, 8 * MIB, "mke2fs", "-q", "-t", "ext4")
-    # a journal with a transaction that was never brought to its place, as in a snapshot of a mounted file system
-    journal = "jo\njw -b 600 /dev/zero\njc\n"
-    subprocess.run(["debugfs", "-w", str(path)], input=journal.encode(), check=True, capture_output=True)
-    found = identify(path.read_bytes()[:HEAD])
-    assert found is not None
-    assert found.needs_replay
-    outcome = check(path)
-    assert outcome.changed
-    assert outcome.values["clean"] is True
-    assert not check(path).changed
-
-
-def test_xfs_is_told_and_checked(tmp_path: pathlib.Path) -> None:
-    path = made(tmp_path, 320 * MIB, "mkfs.xfs", "-q")
-    assert check(path).values["clean"] is True
-    assert check(path).values["filesystem"] == "xfs"
-    content = bytearray(path.read_bytes()[:4096])
-    content[512:600] = bytes(88)  # the header of the free space of the first group
-    with open(path, "r+b") as file:
-        file.write(content)
-    damaged = check(path)
-    assert damaged.values["clean"] is False
-    assert "damaged" in str(damaged.fatal)
-
-
-@pytest.mark.parametrize(
-    ("offset", "magic", "name"),
-    [(0, b"LUKS\xba\xbe", "luks"), (0x1FE, b"\x55\xaa", "partition table"), (0, b"", None)],
-)
-def test_anything_else_is_reported_as_not_checked(
-    tmp_path: pathlib.Path, offset: int, magic: bytes, name: str | None
-) -> None:
-    path = tmp_path / "x.raw"
-    path.write_bytes(bytes(offset) + magic + bytes(MIB))
-    outcome = check(path)
-    assert outcome.fatal is None
-    assert (outcome.values["filesystem"], outcome.values["checked"], outcome.values["clean"]) == (
-        name,
-        False,
-        None,
-    )
-
-
-def test_a_missing_program_is_named(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = made(tmp_path, 8 * MIB, "mke2fs", "-q", "-t", "ext4")
-    assert not check(path, check_mode=True).values["checked"]
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(check_filesystem, "_PLACES", str(tmp_path))
-    with pytest.raises(InvalidInput, match="Install the package e2fsprogs"):
-        check(path)
 
 
 class Drill:
@@ -156,6 +69,13 @@ class Drill:
         return done.returncode, done.stdout + done.stderr
 
 
+def summary(said: str) -> dict[str, t.Any]:
+    """What the task that shows the summary printed."""
+    shown = said[said.index("TASK [rbd_backup.gfs.rbd_drill : Show what was found]") :]
+    content: dict[str, t.Any] = json.JSONDecoder().raw_decode(shown[shown.index("{") :])[0]["msg"]
+    return content
+
+
 @pytest.fixture
 def drill(tmp_path: pathlib.Path) -> Drill:
     return Drill(tmp_path)
@@ -168,9 +88,30 @@ def test_a_drill_restores_checks_reports_and_leaves_nothing(drill: Drill, tmp_pa
     entries = [{"namespace": "shop", "workload": "StatefulSet/db"}, {"namespace": "shop", "claim": "data-1"}]
     code, said = drill.play(rbd_drill_volumes=entries, rbd_drill_tasks=str(drill.tasks))
     assert code == 0, said
-    assert said.count('"filesystem": "ext4"') == 2
-    assert said.count('"clean": true') == 2
-    assert list(drill.scratch.iterdir()) == []
+    report = summary(said)
+    assert report["problems"] == []
+    first, other = report["volumes"]
+    assert (other["claim"], other["good"]) == ("data-1", True)
+    digest = image_digest(good)
+    assert {**first, "seconds": 0, "message": ""} == {
+        "namespace": "shop",
+        "claim": "data-0",
+        "image_id": "iddata0",
+        "restore_point": samples.snapshot(2),
+        "size": len(good),
+        "seconds": 0,
+        "image_digest": digest,
+        "image_digest_on_record": None,
+        "image_digest_recorded": True,
+        "filesystem": "ext4",
+        "checked": True,
+        "clean": True,
+        "message": "",
+        "good": True,
+    }
+    assert first["seconds"] > 0
+    code, said = drill.play(rbd_drill_volumes=entries)
+    assert [one["image_digest_on_record"] for one in summary(said)["volumes"]] == [digest, digest]
     code, said = drill.play("--check", rbd_drill_volumes=entries)
     assert code == 0, said
     assert list(drill.scratch.iterdir()) == []
@@ -190,6 +131,57 @@ def test_what_fails_in_a_drill_does_not_stop_the_rest(drill: Drill, tmp_path: pa
         assert word in verdict
     assert "shop/good" not in verdict
     assert '"claim": "good"' in said
+    assert list(drill.scratch.iterdir()) == []
+
+
+def test_a_task_that_fails_is_the_failure_of_each_volume_and_nothing_is_left(
+    drill: Drill, tmp_path: pathlib.Path
+) -> None:
+    entries = [{"namespace": "shop", "claim": claim} for claim in ("data-0", "data-1")]
+    for entry in entries:
+        drill.backup.add(entry["claim"], [ext4(tmp_path, {"known.txt": b"known"})])
+    drill.tasks.write_text("- ansible.builtin.fail:\n    msg: not as it should be\n", encoding="utf-8")
+    code, said = drill.play(rbd_drill_volumes=entries, rbd_drill_tasks=str(drill.tasks))
+    assert code == 2, said
+    report = summary(said)
+    assert [(one["clean"], one["good"]) for one in report["volumes"]] == [(True, False)] * 2
+    assert [one.split()[0] for one in report["problems"]] == ["shop/data-0", "shop/data-1"]
+    assert said.index("The drill has failed") < said.rindex("not as it should be")
+    assert list(drill.scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["{{{", "- a: b\n  c: d\n"])
+def test_a_task_file_that_cannot_be_loaded_ends_the_drill_before_anything_is_restored(
+    drill: Drill, tmp_path: pathlib.Path, content: str
+) -> None:
+    drill.backup.add("data-0", [ext4(tmp_path, {"known.txt": b"known"})])
+    drill.tasks.write_text(content, encoding="utf-8")
+    code, said = drill.play(
+        rbd_drill_volumes=[{"namespace": "shop", "claim": "data-0"}], rbd_drill_tasks=str(drill.tasks)
+    )
+    assert code == 4, said
+    assert "Restore into the scratch directory" not in said
+    assert list(drill.scratch.iterdir()) == []
+
+
+def test_a_task_file_that_is_not_there_is_told_before_anything_is_restored(drill: Drill) -> None:
+    code, said = drill.play(rbd_drill_volumes=[], rbd_drill_tasks="/nowhere.yml")
+    assert code == 2, said
+    assert "there is no such file. Nothing was restored" in said
+
+
+def test_an_xfs_that_was_in_use_is_judged_or_is_said_not_to_be(drill: Drill, tmp_path: pathlib.Path) -> None:
+    path = in_use(tmp_path, *XFS)
+    drill.backup.add("data-0", [path.read_bytes()])
+    entries = [{"namespace": "shop", "claim": "data-0"}]
+    code, said = drill.play(rbd_drill_volumes=entries)
+    assert code == 0, said
+    assert '"clean": true' in said
+    code, said = drill.play(rbd_drill_volumes=entries, rbd_drill_mount=False)
+    assert code == 0, said
+    assert '"checked": false' in said
+    assert '"clean": null' in said
+    assert "[WARNING]" in said
     assert list(drill.scratch.iterdir()) == []
 
 

@@ -42,3 +42,23 @@ def read_only(directory: pathlib.Path) -> t.Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", str(directory)], check=True)
+
+
+@contextlib.contextmanager
+def loop(file: pathlib.Path, directory: pathlib.Path) -> t.Iterator[None]:
+    """The file system in *file*, mounted on *directory*."""
+    subprocess.run(["mount", "-o", "loop", str(file), str(directory)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)
+
+
+@contextlib.contextmanager
+def frozen(directory: pathlib.Path) -> t.Iterator[None]:
+    """The file system of *directory* with everything written out and all writes held back."""
+    subprocess.run(["fsfreeze", "--freeze", str(directory)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["fsfreeze", "--unfreeze", str(directory)], check=True)
