@@ -19,7 +19,6 @@ import fcntl
 import os
 import struct
 import time
-import types
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import held
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import os_errors
@@ -76,12 +75,7 @@ class VolumeLock:
         self._renewal = Renewal(self._renew_if_ours, self._seconds)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: types.TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         if self._renewal:
             self._renewal.stop()
         try:

@@ -17,7 +17,6 @@ import datetime as dt
 import hashlib
 import os
 import time
-import types
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.codec import compressor
@@ -91,12 +90,7 @@ class ArchiveWriter:
         self._temporaries.append(temporary)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: types.TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._conveyor.stop()
         try:
             self._close()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-import types
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import remove_if_there
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lease import (
@@ -78,12 +77,7 @@ class ReaderLock:
         self._renewal = Renewal(lambda: renew(self._descriptor), self._seconds)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: types.TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         if self._renewal:
             self._renewal.stop()
             self._renewal = None

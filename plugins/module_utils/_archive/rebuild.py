@@ -10,15 +10,11 @@ base for a diff until the restore point has been compared with Ceph. All of this
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import os
-import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import names
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.codec import decompress
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import (
     atomic_write_json,
-    open_reading,
     os_errors,
     read_json,
 )
@@ -28,10 +24,10 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems i
     DAMAGED,
     MANIFEST,
     MISSING,
-    UNREADABLE,
     UNWRITABLE,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import move_aside
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.verify import RawStream
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.reader import DiffReader
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import Header
@@ -65,8 +61,8 @@ def rebuild_manifest(
     if name is None:
         raise ArchiveError(f"{path} is not the name of an archive. {_UNTOUCHED}", kind=DAMAGED, file=file)
     base = _base(directory, prefix, file, name.base) if name.base else None
-    content = _Content(path, name.compression)
-    header = content.prove(file)
+    with RawStream(path, name.compression) as stream:
+        header = _read_to_its_end(stream, path, file)
     if (header.from_snapshot, header.to_snapshot) != (name.base, name.to):
         raise ArchiveError(
             f"The stream in archive {path} leads from {header.from_snapshot} to {header.to_snapshot}, which is not "
@@ -74,6 +70,7 @@ def rebuild_manifest(
             kind=DAMAGED,
             file=file,
         )
+    (stream_bytes, stream_sha256), (stored_bytes, stored_sha256) = stream.found(), stream.stored.found()
     was = directory.description["volume"]
     manifest = Manifest(
         file=file,
@@ -89,10 +86,10 @@ def rebuild_manifest(
             tool_version=version,
             ceph_version="",
         ),
-        stream_bytes=content.stream_bytes,
-        stream_sha256=content.stream_sha256.hexdigest(),
-        stored_bytes=content.stored_bytes,
-        stored_sha256=content.stored_sha256.hexdigest(),
+        stream_bytes=stream_bytes,
+        stream_sha256=stream_sha256,
+        stored_bytes=stored_bytes,
+        stored_sha256=stored_sha256,
         rebuilt=True,
     )
     with os_errors("move aside", names.manifest_name(path), UNWRITABLE, _UNTOUCHED):
@@ -124,53 +121,17 @@ def _base(directory: VolumeDirectory, prefix: str, file: str, snapshot: str) -> 
     return State(snapshot, None, sizes.pop())
 
 
-class _Content:
-    """The stored bytes of an archive and the stream in it, counted and hashed as they are read."""
-
-    def __init__(self, path: str, compression: str) -> None:
-        self._path = path
-        self._compression = compression
-        self._descriptor = -1
-        self._pieces: t.Iterator[bytes] = iter(())
-        self._rest = b""
-        self.stored_bytes = self.stream_bytes = 0
-        self.stored_sha256, self.stream_sha256 = hashlib.sha256(), hashlib.sha256()
-
-    def prove(self, file: str) -> Header:
-        """Read all of it strictly, and return the header of the stream. Raises ArchiveError."""
-        self._descriptor = open_reading(self._path)
-        try:
-            self._pieces = decompress(_Stored(self._read_stored), self._compression, self._path)
-            reader = DiffReader(self)
-            for _record in reader:
-                pass
-            return reader.header
-        except StreamError as error:
-            raise ArchiveError(
-                f"Archive {self._path} is damaged: {error.message} {_UNTOUCHED}",
-                kind=DAMAGED,
-                file=file,
-                byte=error.details.get("offset"),
-            ) from error
-        finally:
-            os.close(self._descriptor)
-
-    def read(self, size: int) -> bytes:
-        """Return at most *size* bytes of the stream."""
-        if not self._rest:
-            self._rest = next(self._pieces, b"")
-            self.stream_sha256.update(self._rest)
-            self.stream_bytes += len(self._rest)
-        result, self._rest = self._rest[:size], self._rest[size:]
-        return result
-
-    def _read_stored(self, size: int) -> bytes:
-        with os_errors("read", self._path, UNREADABLE, _UNTOUCHED):
-            data = os.read(self._descriptor, size)
-        self.stored_sha256.update(data)
-        self.stored_bytes += len(data)
-        return data
-
-
-class _Stored(t.NamedTuple):
-    read: t.Callable[[int], bytes]
+def _read_to_its_end(stream: RawStream, path: str, file: str) -> Header:
+    """Read all of it strictly, and return the header of the stream. Raises ArchiveError."""
+    try:
+        reader = DiffReader(stream)
+        for _record in reader:
+            pass
+        return reader.header
+    except StreamError as error:
+        raise ArchiveError(
+            f"Archive {path} is damaged: {error.message} {_UNTOUCHED}",
+            kind=DAMAGED,
+            file=file,
+            byte=error.details.get("offset"),
+        ) from error

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import types
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.codec import decompress
@@ -23,6 +22,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError, StreamError
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive
 
+_Self = t.TypeVar("_Self")
 _PIECE = 1024 * 1024
 _ADVICE = (
     "Nothing was changed. While its snapshots exist in Ceph the archive can be exported again; restore "
@@ -41,58 +41,69 @@ class Verified:
     stored_bytes: int
 
 
-class ArchiveStream:
-    """The raw stream of one archive, to be read like a file; a context manager.
+class RawStream:
+    """The raw stream in an archive file, to be read like a file; a context manager.
+
+    Counts and hashes what is read: the stored bytes and the stream. Raises ArchiveError naming the file.
+    """
+
+    def __init__(self, path: str, compression: str, called: str | None = None) -> None:
+        """Open *path*; *called* is what errors name where the file has another name by then."""
+        self.stored = _StoredFile(path)
+        self._pieces = decompress(self.stored, compression, called or path)
+        self._piece = b""
+        self._used = 0
+        self._sha256 = hashlib.sha256()
+        self._bytes = 0
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.stored.close()
+
+    def read(self, size: int) -> bytes:
+        """Return at most *size* bytes of the raw stream, and none only at its end."""
+        if self._used == len(self._piece):
+            self._used, self._piece = 0, next(self._pieces, b"")
+            self._sha256.update(self._piece)
+            self._bytes += len(self._piece)
+        result = self._piece[self._used : self._used + size]
+        self._used += len(result)
+        return result
+
+    def found(self) -> tuple[int, str]:
+        """The size and SHA-256 of what was read of the stream."""
+        return self._bytes, self._sha256.hexdigest()
+
+
+class ArchiveStream(RawStream):
+    """The raw stream of one archive, whose end proves it.
 
     :meth:`read` returns ``b""`` only when all stored bytes and the whole stream have proved to be what the
-    manifest records: sizes and SHA-256 of both. Raises ArchiveError naming the archive.
+    manifest records: sizes and SHA-256 of both.
     """
 
     def __init__(self, directory: str, archive: Archive, file: str | None = None) -> None:
         """Open *archive* in *directory*; *file* is where its bytes are when it is not published yet."""
         self._archive = archive
         self._path = os.path.join(directory, archive.file)
-        self._stored = _StoredFile(os.path.join(directory, file or archive.file))
-        self._pieces = decompress(self._stored, compression_of(archive.file), self._path)
-        self._piece = b""
-        self._used = 0
-        self._sha256 = hashlib.sha256()
-        self._bytes = 0
-
-    def __enter__(self) -> ArchiveStream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: types.TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._stored.close()
+        super().__init__(
+            os.path.join(directory, file or archive.file), compression_of(archive.file), self._path
+        )
 
     def read(self, size: int) -> bytes:
         """Return at most *size* bytes of the raw stream, and none only at its proved end."""
-        if self._used == len(self._piece):
-            self._next_piece()
-        result = self._piece[self._used : self._used + size]
-        self._used += len(result)
+        result = super().read(size)
+        if not result:
+            self.stored.check(self._archive, self._path)
+            recorded = self._archive.stream_bytes, self._archive.stream_sha256
+            _compare(self._path, "the stream in it", self.found(), recorded)
         return result
-
-    def _next_piece(self) -> None:
-        self._used, self._piece = 0, next(self._pieces, b"")
-        if self._piece:
-            self._sha256.update(self._piece)
-            self._bytes += len(self._piece)
-            return
-        self._stored.check(self._archive, self._path)
-        found = self._bytes, self._sha256.hexdigest()
-        _compare(
-            self._path, "the stream in it", found, (self._archive.stream_bytes, self._archive.stream_sha256)
-        )
 
 
 def open_stream(directory: str, archive: Archive) -> ArchiveStream:
@@ -142,12 +153,7 @@ class ArchiveReader:
     def __enter__(self) -> ArchiveReader:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: types.TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._stream.close()
 
     def __iter__(self) -> t.Iterator[Record]:
@@ -201,9 +207,11 @@ class _StoredFile:
         self._bytes += len(data)
         return data
 
+    def found(self) -> tuple[int, str]:
+        return self._bytes, self._sha256.hexdigest()
+
     def check(self, archive: Archive, path: str) -> None:
-        found = self._bytes, self._sha256.hexdigest()
-        _compare(path, "the file", found, (archive.stored_bytes, archive.stored_sha256))
+        _compare(path, "the file", self.found(), (archive.stored_bytes, archive.stored_sha256))
 
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
