@@ -38,7 +38,7 @@ options:
       - V(sample) is V(offline) for the volumes whose turn it is, those first whose proof is oldest, so that run every
         day it proves everything once in O(sample_days) days.
       - V(deep) also reads live snapshots in full, never as a diff, and compares them with what their chains lead to.
-        It needs O(ceph).
+        It needs O(ceph). A volume of which nothing can be compared, because none of the snapshots is in Ceph, fails.
     type: str
     choices: [offline, sample, deep]
     default: offline
@@ -53,13 +53,15 @@ options:
   sample_days:
     description:
       - With O(mode=sample), in how many days everything is proved once. A volume whose oldest proof would be older by
-        tomorrow is read in any case; one that was never proved counts from its oldest restore point.
+        the next run, a day and a half later at most, is read in any case; one that was never proved counts from its
+        oldest restore point.
     type: int
     default: 30
   sample_share:
     description:
-      - With O(mode=sample), how many percent of the bytes of all archives, 1 to 100, are read by one run, apart from
-        what O(sample_days) demands. As many as prove everything in O(sample_days) runs, if not given.
+      - With O(mode=sample), how many percent of the bytes of all archives, 1 to 100, are read in a day, apart
+        from what O(sample_days) demands. As many as prove everything in O(sample_days) days, if not given.
+      - The last volume of a run may overdraw it, as one that is larger than a share must; the days after it read less.
     type: int
   rebuild_manifests:
     description:
@@ -178,12 +180,17 @@ volumes:
         compared:
           description: Whether it was found equal to its live snapshot.
           type: bool
+    compared:
+      description: How many restore points were compared with their live snapshots.
+      type: int
     rebuilt:
       description: The archives whose manifest was rebuilt, or would be in check mode.
       type: list
       elements: str
     not_compared:
-      description: With O(mode=deep), those of O(restore_points) whose snapshot is not in Ceph.
+      description:
+        - With O(mode=deep), those of O(restore_points) whose snapshot is not in Ceph, or all where no snapshot is. A
+          warning names them.
       type: list
       elements: str
     recorded:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import shutil
 import subprocess
 import typing as t
 
@@ -17,7 +18,9 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.access import
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.access_spec import CEPH_SPEC
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster, connect
-from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
+from ansible_collections.rbd_backup.gfs.tests.integration import history
+from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB, Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
 from ansible_collections.rbd_backup.gfs.tests.integration.namespaces import Namespace
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import eventually
@@ -159,6 +162,27 @@ def modules(lab: Lab, tmp_path: pathlib.Path) -> Modules:
 def modules_each_way(lab: Lab, tmp_path: pathlib.Path, way: str) -> Modules:
     """The modules with rbd on this host, and in the toolbox pod."""
     return modules_in(lab, tmp_path, way)
+
+
+@pytest.fixture(scope="module")
+def pristine(
+    lab: Lab, images_in_use: Images, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ImageSpec, pathlib.Path]:
+    """An image with four days of history, all backed up, and the backup set; it grows all the time."""
+    modules = Modules(lab.ceph_options("local"), tmp_path_factory.mktemp("backup"), lab.kubeconfig)
+    image = images_in_use.create(history.SIZE)
+    for number in range(4):
+        history.age(images_in_use, image, [number])
+        images_in_use.change(image, ("resize", (17 + number) * MIB))
+    modules.backup([image])
+    return image, modules.set_path
+
+
+@pytest.fixture
+def four_days(modules: Modules, pristine: tuple[ImageSpec, pathlib.Path]) -> ImageSpec:
+    """That image, with a copy of its backup set for one test."""
+    shutil.copytree(pristine[1], modules.set_path)
+    return pristine[0]
 
 
 def modules_in(lab: Lab, directory: pathlib.Path, way: str, **access: t.Any) -> Modules:

@@ -81,6 +81,12 @@ def archives(modules: Modules) -> list[str]:
     return sorted(path.name for path in modules.set_path.rglob("gfs-*") if path.suffix != ".json")
 
 
+def directory_of(modules: Modules, spec: ImageSpec) -> pathlib.Path:
+    """The directory of one volume of several."""
+    (found,) = (file.parent for file in modules.set_path.rglob("volume.json") if spec.image in str(file))
+    return found
+
+
 def volume_directory(modules: Modules) -> pathlib.Path:
     """The directory of the only volume."""
     (file,) = modules.set_path.rglob("volume.json")

@@ -132,10 +132,7 @@ def test_one_volume_that_cannot_be_looked_at_stops_no_other(
     other = images.create()
     modules.snapshot([spec, other], time=day(3))
     modules.backup([spec, other])
-    proof = (
-        next(p.parent for p in modules.set_path.rglob("volume.json") if other.image in str(p)) / "proof.json"
-    )
-    proof.write_text("{}")
+    (history.directory_of(modules, other) / "proof.json").write_text("{}")
     result = modules.info()
     assert result["failed"]
     assert [item["image"] for item in result["failures"]] == [str(other)]

@@ -48,7 +48,8 @@ class Verification:
 
     ``chosen`` are the restore points to be proved, ``everything``: also the archives that no chain needs. ``live``
     are those of them that are to be compared with their snapshots, by name; ``gone`` those that should be and whose
-    snapshot is not in Ceph; ``rebuilt`` are the archives whose manifest was made again. The rest is what came of it.
+    snapshot is not in Ceph; ``rebuilt`` are the archives whose manifest was made again. The rest is what came of it:
+    ``compared`` were held against their snapshots, and ``equal`` were found to be the same.
     """
 
     subject: Subject
@@ -62,6 +63,7 @@ class Verification:
     gone: tuple[str, ...] = ()
     hashed: set[str] = dataclasses.field(default_factory=set)
     digests: dict[str, str] = dataclasses.field(default_factory=dict)
+    compared: set[str] = dataclasses.field(default_factory=set)
     equal: set[str] = dataclasses.field(default_factory=set)
     differing: dict[str, Problem] = dataclasses.field(default_factory=dict)
     unrecorded: str | None = None
@@ -96,12 +98,13 @@ class Verification:
         chains = [point.chain or () for point in self.points if point.snapshot in self.chosen]
         return tuple({archive.file: archive for chain in chains for archive in chain}.values())
 
-    def since(self) -> dt.datetime | None:
-        """Since when the restore point whose proof is oldest is without one; None when there is none to prove."""
-        dates = [
-            self.proof.replayed_at(point.chain[-1].to) or point.time for point in self.points if point.chain
+    def since(self) -> tuple[dt.datetime, bool] | None:
+        """Since when the restore point that is longest without a proof is without one, and whether that is when it was
+        last proved; it never was, otherwise. None when there is none to prove."""
+        proofs = [
+            (point.time, self.proof.replayed_at(point.chain[-1].to)) for point in self.points if point.chain
         ]
-        return min(dates) if dates else None
+        return min(((proved or time, proved is not None) for time, proved in proofs), default=None)
 
     def read(self) -> None:
         """Read what is to be read, each archive once, unless one of its chain is found damaged."""
@@ -161,7 +164,9 @@ class Verification:
         if live is None or recorded:
             return
         try:
-            if live.digest() == found:
+            same = live.digest() == found
+            self.compared.add(point.snapshot)
+            if same:
                 self.equal.add(point.snapshot)
                 return
             offset, file = live.first_difference(self.directory.path, chain)
@@ -198,6 +203,10 @@ class Verification:
         except (ArchiveError, LockedError) as error:
             self.unrecorded = error.message
 
+    def nothing_compared(self) -> bool:
+        """Whether restore points should have been compared and none of them has a snapshot in Ceph."""
+        return bool(self.gone) and not self.live
+
     def defects(self) -> list[Problem]:
         """All that is wrong, each once."""
         found = [*self.inventory.problems, *self.differing.values()]
@@ -233,6 +242,7 @@ class Verification:
                 for point in self.points
                 if point.snapshot in self.chosen or not point.chain
             ],
+            "compared": len(self.compared),
             "rebuilt": list(self.rebuilt),
             "not_compared": list(self.gone),
             "recorded": bool(self.hashed) and self.unrecorded is None,

@@ -55,6 +55,7 @@ def run(environment: Environment) -> Outcome:
     scan = backup_set.scan()
     subjects = find_subjects(environment, scan)
     chosen = [item for item in subjects.chosen() if item.directory]
+    never = [item.volume for item in subjects.chosen() if not item.directory]
     begin = _Begin(environment, backup_set)
     begun, failures = for_each_subject(chosen, begin, parallel)
     _refuse_unknown(options["restore_points"], begun)
@@ -78,7 +79,7 @@ def run(environment: Environment) -> Outcome:
 
         done, more = for_each_subject([item.subject for item in begun], verify, parallel)
         failures += more
-    failures += [_failure(item) for item in done if item.defects()]
+    failures += [_failure(item) for item in done if item.defects() or item.nothing_compared()]
     volumes = [item.to_dict() for item in done]
     return Outcome(
         changed=any(item.rebuilt for item in done),
@@ -90,11 +91,7 @@ def run(environment: Environment) -> Outcome:
             "ceph_bytes": sum(entry["ceph_bytes"] for entry in volumes),
             "table": [
                 *(line for item, entry in zip(done, volumes) for line in _lines(item, entry)),
-                *(
-                    f"{item.volume}: no directory, never backed up"
-                    for item in subjects.chosen()
-                    if not item.directory
-                ),
+                *(f"{volume}: no directory, never backed up" for volume in never),
             ],
         },
         failures=failures,
@@ -104,6 +101,13 @@ def run(environment: Environment) -> Outcome:
             if item.unrecorded
         ]
         + [item.unprotected for item in done if item.unprotected]
+        + [
+            f"Of volume {item.subject.volume} these restore points were not compared, because their snapshots are not "
+            f"in Ceph: {', '.join(item.gone)}."
+            for item in done
+            if item.gone and item.live
+        ]
+        + [f"Nothing was proved of volume {volume}: it was never backed up." for volume in never]
         + begin.refusals,
     )
 
@@ -168,13 +172,13 @@ class _Begin:
             for point in item.points
             if point.chain and _is_of(snapshots.get(point.snapshot), point.chain[-1].to.snapshot_id)
         }
-        known = [point.snapshot for point in item.points]
-        wanted = set(known if self._wanted == [_ALL] else self._wanted) & set(known)
-        if wanted:
-            item.chosen = wanted & set(there)
-        elif there and not self._wanted:
-            item.chosen = in_turn(there)
-        item.gone = tuple(name for name in known if name in wanted - set(there))
+        known = [point.snapshot for point in item.points if point.chain]
+        if self._wanted:
+            asked = {name for name in known if name in self._wanted or self._wanted == [_ALL]}
+        else:
+            asked = {*known[-1:], *in_turn(there)} if there else set(known)
+        item.chosen = asked & set(there)
+        item.gone = tuple(name for name in known if name in asked - set(there))
         item.live = {
             name: LiveSnapshot(ceph, volume.spec, identity.image_id, snapshots[name]) for name in item.chosen
         }
@@ -189,10 +193,10 @@ def _sample(environment: Environment, items: t.Iterable[Verification]) -> None:
     options = environment.options
     by_path = {item.directory.path: item for item in items}
     candidates = [
-        Candidate(path, sum(archive.stored_bytes for archive in item.inventory.archives), since)
+        Candidate(path, sum(archive.stored_bytes for archive in item.inventory.archives), *since)
         for path, item in by_path.items()
         for since in [item.since()]
-        if since is not None
+        if since
     ]
     for path in due(candidates, environment.now(), options["sample_days"], options["sample_share"]):
         by_path[path].choose_everything()
@@ -225,8 +229,15 @@ def _failure(item: Verification) -> dict[str, t.Any]:
     lost, defects = item.lost(), item.defects()
     unknown = all(problem.kind == UNREADABLE for problem in defects)
     what = "could not be read" if unknown else "cannot be restored as they were"
-    words = f"These restore points {what}: {', '.join(lost)}. " if lost else ""
-    message = words + " ".join(dict.fromkeys(problem.message for problem in defects))
+    words = [f"These restore points {what}: {', '.join(lost)}."] if lost else []
+    words += dict.fromkeys(problem.message for problem in defects)
+    if item.nothing_compared():
+        words.append(
+            f"Nothing was compared: the snapshots of {', '.join(item.gone)} are not in Ceph, so that nobody can prove "
+            "any more that the archives are what was backed up; mode offline proves that they are what was written. "
+            "The next snapshot and backup of the volume give something to compare again."
+        )
+    message = " ".join(words)
     return {
         **failure(item.subject.volume, BackupError(message)),
         "restore_points": lost,
@@ -251,7 +262,8 @@ def _lines(item: Verification, entry: t.Mapping[str, t.Any]) -> list[str]:
     read = f"{entry['archives']} archives with {size(entry['archive_bytes'])}"
     if entry["ceph_bytes"]:
         read += f", snapshots of {size(entry['ceph_bytes'])} in Ceph"
-    lines = [f"{entry['name']}: {read if entry['archives'] else 'not its turn'}"]
+    idle = "nothing to compare" if item.gone else "not its turn"
+    lines = [f"{entry['name']}: {read if entry['archives'] else idle}"]
     for point in entry["restore_points"]:
         word = point["result"] + (", equal to its live snapshot" if point["compared"] else "")
         lines.append(f"  {point['name']}  {word}")

@@ -1,11 +1,12 @@
 # Copyright (c) 2026, rbd_backup.gfs contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose turn it is: nothing is without a proof for longer than was promised, and no run reads more than its share."""
+"""Whose turn it is: nothing is without a proof for longer than was promised, and the bytes are spread over the days."""
 
 from __future__ import annotations
 
 import datetime as dt
+import typing as t
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,54 +17,67 @@ DAY = dt.timedelta(days=1)
 START = dt.datetime(2026, 11, 1, 6, tzinfo=dt.timezone.utc)
 
 
-@given(
-    sizes=st.lists(st.integers(0, 1000), min_size=1, max_size=30),
-    days=st.integers(1, 40),
-    share=st.none() | st.integers(1, 100),
-)
-def test_run_every_day_nothing_is_without_a_proof_for_longer_than_the_days(
-    sizes: list[int], days: int, share: int | None
-) -> None:
+def runs(
+    sizes: list[int], days: int, share: int | None, times: t.Iterable[dt.datetime]
+) -> t.Iterator[tuple[dt.datetime, set[str], dict[str, dt.datetime]]]:
+    """Take samples at *times* of volumes that came to be at the START: what was read, and the dates before it."""
     since = {str(number): START for number in range(len(sizes))}
-    for run in range(3 * days):
-        now = START + run * DAY
-        candidates = [Candidate(key, sizes[int(key)], since[key]) for key in since]
-        for key in due(candidates, now, days, share):
-            since[key] = now
-        assert all(now + DAY - date < (days + 1) * DAY for date in since.values())
+    proved: set[str] = set()
+    for now in times:
+        taken = due(
+            [Candidate(key, sizes[int(key)], since[key], key in proved) for key in since], now, days, share
+        )
+        yield now, taken, dict(since)
+        since.update(dict.fromkeys(taken, now))
+        proved |= taken
 
 
-@given(
-    sizes=st.lists(st.integers(1, 1000), min_size=1, max_size=30),
-    ages=st.data(),
-    share=st.integers(1, 100),
-)
-def test_what_is_not_late_fills_the_share_and_keeps_to_it(
-    sizes: list[int], ages: st.DataObject, share: int
+SIZES = st.lists(st.integers(0, 50) | st.integers(0, 2000), min_size=1, max_size=30)
+
+
+@given(sizes=SIZES, days=st.integers(1, 40), share=st.none() | st.integers(1, 100), jitter=st.data())
+def test_run_every_day_nothing_is_without_a_proof_for_longer_than_the_days(
+    sizes: list[int], days: int, share: int | None, jitter: st.DataObject
 ) -> None:
-    candidates = [
-        Candidate(str(number), size, START - ages.draw(st.integers(0, 8)) * DAY)
-        for number, size in enumerate(sizes)
+    times = [
+        START + run * DAY + dt.timedelta(hours=jitter.draw(st.integers(0, 11))) for run in range(3 * days)
     ]
-    taken = due(candidates, START, 10, share)
-    assert sum(one.stored_bytes for one in candidates if one.key in taken) <= sum(sizes) * share / 100
-    smallest = min((one.stored_bytes for one in candidates if one.key not in taken), default=None)
-    left = sum(sizes) * share / 100 - sum(one.stored_bytes for one in candidates if one.key in taken)
-    assert smallest is None or smallest > left, "what would have fitted was left out"
+    for now, taken, since in runs(sizes, days, share, times):
+        # until the next run, which is half a day late
+        assert all(now + 1.5 * DAY < date + days * DAY for key, date in since.items() if key not in taken)
 
 
-def test_the_share_goes_to_those_whose_turn_is_longest_ago() -> None:
-    candidates = [Candidate(str(age), 10, START - age * DAY) for age in range(10)]
-    assert due(candidates, START, 30, 20) == {"9", "8"}
-    assert due(candidates, START, 10, 20) == {"9", "8"}
-    assert due(candidates, START, 30, None) == set()
-    assert due(candidates, START, 9, 1) == {"9", "8"}
+@given(sizes=SIZES, days=st.integers(2, 40))
+def test_however_large_some_are_the_bytes_are_spread_over_the_days(sizes: list[int], days: int) -> None:
+    times = [START + run * DAY for run in range(3 * days)]
+    read = [sum(sizes[int(key)] for key in taken) for _now, taken, _since in runs(sizes, days, None, times)]
+    share = sum(sizes) / days
+    for first in range(len(read)):
+        for end in range(first + 1, len(read) + 1):
+            assert sum(read[first:end]) <= 2 * share * (end - first + 1) + max(sizes) + 1e-6
 
 
-def test_what_is_too_big_for_a_share_waits_until_it_is_late() -> None:
-    candidates = [Candidate("big", 1000, START - 5 * DAY), Candidate("small", 10, START)]
-    assert due(candidates, START, 30, 10) == {"small"}
-    assert due(candidates, START, 6, 10) == {"big"}
+@given(sizes=SIZES, days=st.integers(1, 40), share=st.none() | st.integers(1, 100))
+def test_the_oldest_has_its_turn_first(sizes: list[int], days: int, share: int | None) -> None:
+    for _now, taken, since in runs(sizes, days, share, [START + run * DAY for run in range(3 * days)]):
+        waiting = [date for key, date in since.items() if key not in taken]
+        assert all(since[key] <= min(waiting, default=since[key]) for key in taken)
+
+
+@given(sizes=st.lists(st.integers(1, 1000), min_size=1, max_size=30), share=st.integers(1, 100))
+def test_a_run_ends_with_the_one_that_uses_up_the_share(sizes: list[int], share: int) -> None:
+    ((_now, taken, _since),) = runs(sizes, 10, share, [START])
+    read, allowance = [sizes[int(key)] for key in sorted(taken)], sum(sizes) * share / 100
+    assert sum(read) >= allowance or len(read) == len(sizes)
+    assert sum(read) - max(read) < allowance
+
+
+def test_what_is_larger_than_a_share_is_made_up_for_and_a_full_verification_is_not() -> None:
+    big, small = Candidate("big", 90, START - DAY, True), Candidate("small", 10, START - 2 * DAY, True)
+    assert due([big, small], START, 30, 10) == set()
+    assert due([big, small], START + 8 * DAY, 30, 10) == {"small"}
+    many = [Candidate(str(number), 1, START - DAY, True) for number in range(100)]
+    assert len(due(many, START, 30, 10)) == 10
 
 
 def test_the_newest_and_one_more_in_turn() -> None:
