@@ -58,6 +58,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     InvalidInput,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
+    Archive,
     Identity,
     ImageInfo,
     Snapshot,
@@ -128,6 +129,7 @@ class _Backup:
     ) -> None:
         self._options = environment.options
         self._check_mode = environment.check_mode
+        self._now = environment.now
         self._ceph = environment.ceph()
         self._census = census
         self._set = backup_set
@@ -146,9 +148,11 @@ class _Backup:
         volume = dataclasses.replace(volume, identity=seen.identity)
         directory = self._scan.find(seen.identity)
         only_look = self._check_mode or self._deadline.stopped
+        examined = defects.Examined()
         # to read all archives of a volume takes long, and is done once, under the lock
         if directory is None or only_look or self._options["verify"] != "full":
-            done = self._plan(volume, seen, directory, self._examine(directory))
+            examined = self._examine(directory)
+            done = self._plan(volume, seen, directory, examined)
             if self._check_mode:
                 return self._estimated(done)
             if only_look:
@@ -162,7 +166,8 @@ class _Backup:
         with VolumeLock(directory.path):
             directory.check_still_there()
             cleaned = directory.clean_temporaries()
-            examined = self._examine(directory)
+            examined = self._examine(directory, examined.good)
+            defects.note(directory, examined, self._now())
             done = self._plan(volume, seen, directory, examined)
             if done.plan.exports:
                 # the listing may be old by now
@@ -183,11 +188,13 @@ class _Backup:
                 done.error = error
             return done
 
-    def _examine(self, directory: VolumeDirectory | None) -> defects.Examined:
+    def _examine(
+        self, directory: VolumeDirectory | None, known_good: t.Sequence[Archive] = ()
+    ) -> defects.Examined:
         if directory is None:
             return defects.Examined()
-        everything = self._options["verify"] == "full"
-        return defects.examine(directory, self._options["prefix"], everything, lambda: self._deadline.stopped)
+        everything, prefix = self._options["verify"] == "full", self._options["prefix"]
+        return defects.examine(directory, prefix, everything, lambda: self._deadline.stopped, known_good)
 
     def _plan(
         self, volume: Volume, seen: Seen, directory: VolumeDirectory | None, examined: defects.Examined

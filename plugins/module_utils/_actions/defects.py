@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import (
@@ -23,6 +24,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems i
     REFUSED,
     Problem,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof, save_proof
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.verify import (
     hash_archive,
     verify_archive,
@@ -40,29 +42,39 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import
 
 @dataclasses.dataclass(frozen=True)
 class Examined:
-    """What reading archives showed: the damaged ones, and how many there was no time for."""
+    """What reading archives showed: the damaged ones, the good ones, and how many there was no time for."""
 
     damaged: tuple[Problem, ...] = ()
     unverified: int = 0
+    good: tuple[Archive, ...] = ()
 
 
 def examine(
-    directory: VolumeDirectory, prefix: str, everything: bool, stopped: t.Callable[[], bool]
+    directory: VolumeDirectory,
+    prefix: str,
+    everything: bool,
+    stopped: t.Callable[[], bool],
+    known_good: t.Sequence[Archive] = (),
 ) -> Examined:
     """Read archives from the disk: all stored bytes of *everything*, and in any case the whole of those that have
     another file of theirs beside them, which may go only when they are proved.
 
-    Once *stopped* none is begun any more. Raises ArchiveError where the storage does not answer.
+    Those that this run has read before, *known_good*, are not read again. Once *stopped* none is begun any more. Raises
+    ArchiveError where the storage does not answer.
     """
     inventory = directory.archives(prefix)
     others = {_published(file) for file in inventory.superseded} | set(inventory.unpublished)
     doubted = {restore_point_of(prefix, file) for file in others | {p.file for p in inventory.problems}}
     damaged: list[Problem] = []
+    good: list[Archive] = []
     unverified = 0
     for archive in inventory.archives:
         # what a rebuilt manifest replaced is kept beside it: it may know more
         doubtful = archive.to.snapshot in doubted and not archive.rebuilt
         if not (everything or doubtful):
+            continue
+        if archive in known_good:
+            good.append(archive)
             continue
         if stopped():
             unverified += 1
@@ -72,12 +84,25 @@ def examine(
                 verify_archive(directory.path, archive)
             else:
                 hash_archive(directory.path, archive)
+            good.append(archive)
         except ArchiveError as error:
             kind = error.details.get("kind")
             if kind not in (DAMAGED, MISSING):
                 raise
             damaged.append(Problem(archive.file, error.message, kind))
-    return Examined(tuple(damaged), unverified)
+    return Examined(tuple(damaged), unverified, tuple(good))
+
+
+def note(directory: VolumeDirectory, examined: Examined, now: dt.datetime) -> None:
+    """Note in proof.json which archives were read and found right, or not. Under the lock. Raises ArchiveError."""
+    if not (examined.good or examined.damaged):
+        return
+    proof = load_proof(directory.path)
+    for archive in examined.good:
+        proof.record_hashed(archive, now)
+    for problem in examined.damaged:
+        proof.forget_hashed(problem.file)
+    save_proof(directory.path, proof)
 
 
 def superseded_by(found: Found, export: Export) -> tuple[str, ...]:

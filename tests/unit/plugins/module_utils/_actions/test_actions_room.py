@@ -6,23 +6,16 @@
 from __future__ import annotations
 
 import pathlib
-import typing as t
 
 import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.room import Room
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError
-from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils.mounts import memory
 
 KIB = 1024
 WHAT = "a test"
 
 
-@pytest.fixture
-def disk(tmp_path: pathlib.Path) -> t.Iterator[pathlib.Path]:
-    """A file system with about 1 MiB free."""
-    with memory(tmp_path / "disk", "1m") as path:
-        yield path
 
 
 def test_what_fits_and_what_does_not(disk: pathlib.Path) -> None:

@@ -28,14 +28,6 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import Arch
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._archive import (
     archive_samples as samples,
 )
-from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils.mounts import memory
-
-
-@pytest.fixture
-def disk(tmp_path: pathlib.Path) -> t.Iterator[pathlib.Path]:
-    """A file system of 1 MiB and few files."""
-    with memory(tmp_path / "disk", "1m") as path:
-        yield path
 
 
 def fill(path: pathlib.Path, leave: int) -> None:
