@@ -16,8 +16,6 @@ KIB = 1024
 WHAT = "a test"
 
 
-
-
 def test_what_fits_and_what_does_not(disk: pathlib.Path) -> None:
     room = Room(100 * KIB)
     with room.hold(str(disk), 900 * KIB, WHAT):
