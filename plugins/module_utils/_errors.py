@@ -25,6 +25,10 @@ class InvalidInput(BackupError):
     """An option or an inventory value that cannot be used; raised before anything is touched."""
 
 
+class HalfDone(BackupError):
+    """Something failed after something had been changed. The message says what was, and in which state it is now."""
+
+
 class MissingLibrary(BackupError):
     """A Python library that the run needs is not installed. ``details["library"]`` names it."""
 

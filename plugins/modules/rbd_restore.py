@@ -22,6 +22,8 @@ description:
   - An image that exists is written to with O(target.overwrite) only. Its snapshots stay.
   - The volumes of a workload are restored independently of each other. When one fails, the others are restored, and
     the task fails at its end with RV(failures).
+  - Where a restore fails after something was changed, for example while an image was being overwritten, C(changed)
+    is true and the message says which state it is in.
   - In check mode the chain is proved, the target and the manifests are checked, and nothing is created.
   - Where Ansible itself is not there, C(scripts/restore.py) of this collection restores into raw files with nothing but
     Python.
@@ -139,6 +141,7 @@ options:
         description:
           - Create the objects, with the credentials of the options of Kubernetes. The API server validates them before
             anything is restored. Objects that exist are never changed.
+          - The account needs the rules of C(examples/rbac-restore.yaml) of this collection for it.
         type: bool
         default: false
 seealso:

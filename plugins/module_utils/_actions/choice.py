@@ -11,11 +11,11 @@ import os
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.chain import chain
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.inventory import Inventory
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import (
-    component,
-    parse_archive_name,
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import component
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.points import (
+    Point,
+    known_points,
+    why_lost,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.scan import Scan
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
@@ -88,54 +88,48 @@ def find_directory(
 def choose_point(directory: VolumeDirectory, prefix: str, wanted: str) -> Choice:
     """Choose the restore point that *wanted* means: ``latest``, a name or a time.
 
-    Raises InvalidInput when that means none, ArchiveError when the chain to it is not whole.
+    Raises InvalidInput when that means none, ArchiveError when the chain to it is not whole: an older point is never
+    taken without a word where a newer one is damaged.
     """
     inventory = directory.archives(prefix)
-    archives = inventory.archives
-    points = restore_points(archives, prefix)
-    if not points:
-        raise ArchiveError(
-            f"{directory} holds no restore point: no chain of archives is whole. Nothing was touched."
+    known = known_points(inventory, prefix)
+    whole = [point for point in known if point.chain]
+    if not known:
+        raise ArchiveError(f"{directory} holds no archive, and so no restore point. Nothing was touched.")
+    point = _meant(known, wanted, prefix, directory)
+    if point.chain is None:
+        means = "" if point.snapshot == wanted else f", which is what {wanted!r} means,"
+        why = " ".join(problem.message for problem in why_lost(inventory, point.snapshot, prefix))
+        older = [other.snapshot for other in whole if other.time < point.time]
+        advice = (
+            f"The newest before it that is whole is {older[-1]}: give that name to restore it."
+            if older
+            else "None before it is whole."
         )
-    snapshot = _restore_point(points, wanted, prefix, directory)
-    if snapshot != wanted:
-        _refuse_older(points, _known(inventory, prefix), snapshot, wanted, directory)
-    found = chain(archives, snapshot)
-    if found is None:
         raise ArchiveError(
-            f"There is no restore point {snapshot} of {directory}: it was never made, retention has removed it, or an "
-            f"archive of its chain is missing or damaged. Nothing was touched. There are: {', '.join(points)}."
+            f"Restore point {point.snapshot} of {directory}{means} cannot be restored: {why} Nothing was touched. "
+            f"{advice} {_listed_points(whole)}"
         )
-    return Choice(directory, snapshot, points[snapshot], found)
+    return Choice(directory, point.snapshot, point.time, point.chain)
 
 
 def check_same_point(choices: t.Sequence[Choice], prefix: str) -> None:
     """Refuse volumes of one workload at different restore points. Raises InvalidInput."""
-    chosen = {choice.snapshot for choice in choices}
-    if len(chosen) < 2:
+    if len({choice.snapshot for choice in choices}) < 2:
         return
-    shared = set.intersection(
-        *(set(restore_points(choice.directory.archives(prefix).archives, prefix)) for choice in choices)
-    )
     until = max(choice.time for choice in choices)
-    times = [(snapshot_time(prefix, name), name) for name in shared]
-    common = [name for time, name in sorted((time, name) for time, name in times if time) if time <= until]
+    known = [known_points(choice.directory.archives(prefix), prefix) for choice in choices]
+    whole = [{(p.time, p.snapshot) for p in points if p.chain and p.time <= until} for points in known]
+    common = max(set.intersection(*whole), default=None)
     each = "; ".join(f"{choice.directory}: {choice.snapshot}" for choice in choices)
     advice = (
-        f"The newest that all of them have is {common[-1]}: give that name, or restore them one by one."
+        f"The newest that all of them have is {common[1]}: give that name, or restore them one by one."
         if common
         else "They have none in common: restore them one by one, by claim."
     )
     raise InvalidInput(
         f"The volumes of the workload would be restored at different points ({each}). Nothing was touched. {advice}"
     )
-
-
-def restore_points(archives: t.Sequence[Archive], prefix: str) -> dict[str, dt.datetime]:
-    """The restore points of a volume's *archives*, in ascending time."""
-    times = {archive.to.snapshot: snapshot_time(prefix, archive.to.snapshot) for archive in archives}
-    whole = [(time, name) for name, time in times.items() if time is not None and chain(archives, name)]
-    return {name: time for time, name in sorted(whole)}
 
 
 def _refuse_doubt(scan: Scan, what: str, namespace: str, claim: str | None) -> None:
@@ -213,51 +207,33 @@ def _nothing(
     return f"{told} {_problems(scan)}".rstrip()
 
 
-def _known(inventory: Inventory, prefix: str) -> dict[str, dt.datetime]:
-    """Every restore point of which there is a trace, whole or not."""
-    files = [problem.file for problem in inventory.problems] + list(inventory.unpublished)
-    parsed = [parse_archive_name(prefix, file) for file in files]
-    known = {archive.to.snapshot for archive in inventory.archives} | {name.to for name in parsed if name}
-    times = {name: snapshot_time(prefix, name) for name in known}
-    return {name: time for name, time in times.items() if time is not None}
-
-
-def _refuse_older(
-    points: t.Mapping[str, dt.datetime],
-    known: t.Mapping[str, dt.datetime],
-    chosen: str,
-    wanted: str,
-    directory: VolumeDirectory,
-) -> None:
-    """Refuse to restore an older point without a word where a newer one that was meant is damaged."""
-    until = max(known.values()) if wanted == "latest" else parse_utc(wanted)
-    newer = sorted(name for name, time in known.items() if points[chosen] < time <= until)
-    if newer:
-        raise ArchiveError(
-            f"Restore point {newer[-1]} of {directory} is what {wanted!r} means, and it cannot be restored: an archive "
-            "of its chain is missing or damaged. Nothing was touched. The newest before it that is whole is "
-            f"{chosen}: give that name to restore it."
-        )
-
-
-def _restore_point(
-    points: t.Mapping[str, dt.datetime], wanted: str, prefix: str, directory: VolumeDirectory
-) -> str:
+def _meant(known: t.Sequence[Point], wanted: str, prefix: str, directory: VolumeDirectory) -> Point:
+    """The point that *wanted* means, whole or not. Raises InvalidInput."""
     if wanted == "latest":
-        return list(points)[-1]
+        return known[-1]
     if snapshot_time(prefix, wanted) is not None:
-        return wanted
+        for point in known:
+            if point.snapshot == wanted:
+                return point
+        raise InvalidInput(
+            f"There is no restore point {wanted} of {directory}: it was never made, or retention has removed it. "
+            f"Nothing was touched. {_listed_points([point for point in known if point.chain])}"
+        )
     try:
         time = parse_utc(wanted)
     except InvalidInput:
         raise InvalidInput(
-            f"restore_point {wanted!r} is neither 'latest', nor a snapshot name such as {list(points)[-1]}, nor a time "
-            "with hour and zone such as 2026-11-23T17:00:00Z. Nothing was touched."
+            f"restore_point {wanted!r} is neither 'latest', nor a snapshot name such as {known[-1].snapshot}, nor a "
+            "time with hour and zone such as 2026-11-23T17:00:00Z. Nothing was touched."
         ) from None
-    before = [name for name, at in points.items() if at <= time]
+    before = [point for point in known if point.time <= time]
     if not before:
         raise InvalidInput(
-            f"{directory} has no restore point at or before {format_utc(time)}; the oldest is {next(iter(points))}. "
+            f"{directory} has no restore point at or before {format_utc(time)}; the oldest is {known[0].snapshot}. "
             "Nothing was touched."
         )
     return before[-1]
+
+
+def _listed_points(whole: t.Sequence[Point]) -> str:
+    return f"There are: {', '.join(point.snapshot for point in whole) or 'none'}."

@@ -23,6 +23,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volum
     for_each_volume,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.new_file import check_new_file
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_content import (
     prove,
     recorded_digest,
@@ -43,10 +44,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_ma
     write_manifests,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_names import fill_in
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_raw import (
-    check_raw,
-    restore_raw,
-)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_raw import restore_raw
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof, save_proof
@@ -57,6 +55,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_dir
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     ArchiveError,
     BackupError,
+    HalfDone,
     InvalidInput,
     LockedError,
 )
@@ -94,22 +93,32 @@ def run(environment: Environment) -> Outcome:
     _check_all(environment, list(jobs.values()))
 
     told: list[str] = []
+    half_done: list[Volume] = []
 
     def work(volume: Volume) -> dict[str, t.Any]:
         restore = _Restore(environment, jobs[paths[id(volume)]], backup_set.prefix)
         try:
             return restore.run()
+        except HalfDone:
+            half_done.append(volume)
+            raise
         finally:
             told.extend(restore.warnings)
 
     volumes = [_volume(choice.directory) for choice in choices]
     paths = {id(volume): choice.directory.path for volume, choice in zip(volumes, choices)}
     results, more = for_each_volume(volumes, work, parallel)
+    fatal = None
     if not environment.check_mode:
-        write_manifests(options["manifests"], [item for result in results for item in result["manifests"]])
+        try:
+            write_manifests(
+                options["manifests"], [item for result in results for item in result["manifests"]]
+            )
+        except BackupError as error:
+            fatal = error.message
     done = {result["directory"] for result in results}
     return Outcome(
-        changed=bool(results),
+        changed=bool(results or half_done),
         values={"volumes": results},
         failures=failures + more,
         warnings=[text for path in sorted(done) for text in _warnings(jobs[path])] + sorted(told),
@@ -120,6 +129,7 @@ def run(environment: Environment) -> Outcome:
                 for path in sorted(done)
             ),
         },
+        fatal=fatal,
     )
 
 
@@ -185,7 +195,7 @@ class _Restore:
         check_manifests(self._environment, self._manifests, self._job.manifests)
         if self._job.image:
             return existing_image(self._environment.ceph(), self._job.image) is not None
-        check_raw(str(self._job.raw))
+        check_new_file(str(self._job.raw))
         return False
 
     def _restore(self) -> str:

@@ -17,7 +17,8 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.verify imp
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.digest import ImageDigest
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.merge import merge
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.reader import DiffReader
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import Record
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import Header, Record
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError
 
 
@@ -78,6 +79,15 @@ class Content:
             yield record
         self._compare(digest.hexdigest())
         self.digest = digest.hexdigest()
+
+    def write_stream(self, write: t.Callable[[bytes], object]) -> None:
+        """Write the records, once, as a stream for ``rbd import-diff``. Raises ArchiveError, StreamError."""
+        writer = DiffWriter(write)
+        # without the name of a snapshot, or rbd would leave one of that name on the image
+        writer.header(Header(None, None, self.size))
+        for record in self.records():
+            writer.record(record)
+        writer.end()
 
     def _compare(self, found: str) -> None:
         recorded = recorded_digest(self._choice)

@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import secrets
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import Choice
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import describe
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_content import open_content
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import Header
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     BackupError,
+    CephError,
+    HalfDone,
     InvalidInput,
     NotFound,
 )
@@ -85,7 +87,7 @@ def existing_image(ceph: RbdClient, target: ImageTarget) -> ImageInfo | None:
 
 
 def restore_image(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
-    """Restore, and return the image digest of what was restored. Raises BackupError.
+    """Restore, and return the image digest of what was restored. Raises BackupError, HalfDone where Ceph has changed.
 
     Whatever may fail in the middle, what is left is never to be taken for the restored image: a new image has a name
     that says so until everything is proved, one that is overwritten an entry in its metadata.
@@ -110,60 +112,88 @@ def _into_new(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
     name = f"{target.spec.image}.unproved-restore-{secrets.token_hex(4)}"
     unproved = dataclasses.replace(target.spec, image=name)
     image = choice.directory.description["image"]
-    ceph.create_image(
-        unproved,
-        choice.chain[-1].to.size,
-        image["object_size"],
-        image["features"],
-        target.data_pool,
-        image["stripe_unit"],
-        image["stripe_count"],
-    )
     try:
+        ceph.create_image(
+            unproved,
+            choice.chain[-1].to.size,
+            image["object_size"],
+            image["features"],
+            target.data_pool,
+            image["stripe_unit"],
+            image["stripe_count"],
+        )
         digest = _fill(ceph, choice, unproved)
         _set_metadata(ceph, choice, unproved, target.metadata)
-        ceph.rename_image(unproved, target.spec.image)
+        _rename(ceph, unproved, target.spec)
     except BaseException as error:
-        _clean_up(ceph, unproved, error)
+        left = _remove(ceph, unproved)
+        if left and isinstance(error, Exception):
+            raise HalfDone(f"{describe(error)} {left}") from error
         raise
     return digest
 
 
-def _clean_up(ceph: RbdClient, unproved: ImageSpec, error: BaseException) -> None:
+def _rename(ceph: RbdClient, unproved: ImageSpec, spec: ImageSpec) -> None:
+    try:
+        ceph.rename_image(unproved, spec.image)
+    except CephError:
+        # one that was ended because it took too long may have taken effect
+        with contextlib.suppress(CephError):
+            names = ceph.image_names(spec.pool, spec.rados_namespace)
+            if spec.image in names and unproved.image not in names:
+                return
+        raise
+
+
+def _remove(ceph: RbdClient, unproved: ImageSpec) -> str | None:
+    """Remove an unfinished image, which may not be there; return what to tell where it may still be."""
     try:
         ceph.remove_image(unproved)
-    except BackupError as second:
-        if isinstance(error, BackupError):
-            error.message += (
-                f" The unfinished image {unproved} could not be removed ({second.message}): remove it by "
-                "hand."
-            )
+    except NotFound:
+        pass
+    except BackupError as error:
+        return (
+            f"The unfinished image {unproved} may still be there, for removing it failed too: {error.message} Look for "
+            f"it, and remove it by hand ('rbd rm {unproved}'); nothing else uses it."
+        )
+    return None
 
 
 def _into_existing(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
-    ceph.set_metadata(target.spec, INCOMPLETE, f"incomplete: {choice.snapshot}")
+    _mark(ceph, target.spec, choice.snapshot)
+    state = "its content may be gone in part"
     try:
         ceph.empty_image(target.spec, choice.chain[-1].to.size)
+        state = f"its content is gone, and it holds a part of {choice.snapshot} at most"
         digest = _fill(ceph, choice, target.spec)
+        state = f"it holds {choice.snapshot}, and proved, but maybe not all metadata"
         _set_metadata(ceph, choice, target.spec, target.metadata)
         ceph.remove_metadata(target.spec, INCOMPLETE)
-    except BackupError as error:
-        error.message += (
-            f" The image {target.spec} was being overwritten and is not complete: do not use it. Its metadata says so "
-            f"({INCOMPLETE}). Run the restore again; a complete one removes the mark."
-        )
-        raise
+    except Exception as error:
+        raise HalfDone(
+            f"{describe(error)} The image {target.spec} was being overwritten: {state}. Do not use it; its metadata "
+            f"says that it is incomplete ({INCOMPLETE}). Run the restore again: a complete one removes the mark."
+        ) from error
     return digest
+
+
+def _mark(ceph: RbdClient, spec: ImageSpec, snapshot: str) -> None:
+    try:
+        ceph.set_metadata(spec, INCOMPLETE, f"incomplete: {snapshot}")
+    except CephError as error:
+        error.message += f" The content of the image {spec} was left untouched."
+        with contextlib.suppress(CephError):
+            if INCOMPLETE in ceph.metadata(spec):
+                raise HalfDone(
+                    f"{error.message} Its metadata says all the same that it is incomplete ({INCOMPLETE}): a complete "
+                    f"restore removes the mark, or 'rbd image-meta remove {spec} {INCOMPLETE}'."
+                ) from error
+        raise
 
 
 def _fill(ceph: RbdClient, choice: Choice, spec: ImageSpec) -> str:
     with open_content(choice) as content, ceph.import_diff(spec) as sink:
-        writer = DiffWriter(sink.write)
-        # without the name of a snapshot, or rbd would leave one of that name on the image
-        writer.header(Header(None, None, content.size))
-        for record in content.records():
-            writer.record(record)
-        writer.end()
+        content.write_stream(sink.write)
         sink.finish()
     return content.digest
 

@@ -6,22 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import Choice
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.new_file import check_new_file, new_file
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_names import fill_in
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_raw import check_raw
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import (
-    open_temporary,
-    os_errors,
-    remove_if_there,
-    sync_directory,
-    write_all,
-)
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import UNWRITABLE
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import KubernetesError
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import HalfDone, KubernetesError
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.static_volume import (
     Object,
     Wanted,
@@ -46,60 +37,63 @@ def check_manifests(
 ) -> None:
     """Have the API server validate what will be applied, and keep nothing of it. Raises KubernetesError."""
     if options and options["apply"]:
-        _apply(environment, manifests, dry_run=True, done=" Nothing was touched.")
+        for item in manifests:
+            try:
+                _create(environment, item, dry_run=True)
+            except KubernetesError as error:
+                error.message += " Nothing was touched."
+                raise
 
 
 def check_file(options: t.Mapping[str, t.Any] | None) -> None:
     """Refuse a file that exists. Raises ArchiveError, InvalidInput."""
     if options and options["file"]:
-        check_raw(options["file"])
+        check_new_file(options["file"])
 
 
 def apply_manifests(
     environment: Environment, options: t.Mapping[str, t.Any] | None, manifests: t.Iterable[Object]
 ) -> None:
-    """Create the objects where that was asked for. Raises KubernetesError."""
-    if options and options["apply"]:
-        _apply(environment, manifests, dry_run=False, done=" The image is restored and complete.")
+    """Create the objects where that was asked for. Raises HalfDone, for the image is restored by now."""
+    if not options or not options["apply"]:
+        return
+    made: list[str] = []
+    for item in manifests:
+        try:
+            _create(environment, item, dry_run=False)
+        except KubernetesError as error:
+            raise HalfDone(
+                f"{error.message} The image is restored and complete; of its objects {', '.join(made) or 'none'} was "
+                "created. Create what is missing by hand, or remove the image and what was created and run again."
+            ) from error
+        made.append(_what(item))
 
 
 def write_manifests(options: t.Mapping[str, t.Any] | None, manifests: t.Sequence[Object]) -> None:
-    """Write all `manifests` as one list that ``kubectl apply -f`` takes. Raises ArchiveError."""
+    """Write all `manifests` as one list that ``kubectl apply -f`` takes. Raises ArchiveError, InvalidInput."""
     if not options or not options["file"] or not manifests:
         return
-    path = os.path.abspath(options["file"])
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)}, indent=2) + "\n"
-    with os_errors("write", path, UNWRITABLE, "The images are restored and complete."):
-        descriptor, temporary = open_temporary(path)
-        try:
-            try:
-                write_all(descriptor, text.encode("ascii"))
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            os.rename(temporary, path)
-            sync_directory(os.path.dirname(path))
-        except BaseException:
-            remove_if_there(temporary)
-            raise
+    with new_file(options["file"], "The images are restored and complete.") as file:
+        file.write(text.encode("ascii"))
 
 
-def _apply(environment: Environment, manifests: t.Iterable[Object], dry_run: bool, done: str) -> None:
-    for item in manifests:
-        namespace = item["metadata"].get("namespace")
-        path = (
-            f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
-            if namespace
-            else "/api/v1/persistentvolumes"
-        )
-        try:
-            environment.cluster().create(path, item, dry_run)
-        except KubernetesError as error:
-            error.message = (
-                f"{item['kind']} {item['metadata']['name']} cannot be created: {error.message}{done}"
-            )
-            if error.details.get("kind") == "exists":
-                error.message += (
-                    " Remove it where it is not needed any more, or choose other names in manifests."
-                )
-            raise
+def _create(environment: Environment, item: Object, dry_run: bool) -> None:
+    namespace = item["metadata"].get("namespace")
+    path = (
+        f"/api/v1/namespaces/{namespace}/persistentvolumeclaims" if namespace else "/api/v1/persistentvolumes"
+    )
+    try:
+        environment.cluster().create(path, item, dry_run)
+    except KubernetesError as error:
+        error.message = f"{_what(item)} cannot be created: {error.message}"
+        advice = {
+            "exists": " Remove it where it is not needed any more, or choose other names in manifests.",
+            "forbidden": " For manifests with apply the account needs the rules of examples/rbac-restore.yaml as well.",
+        }
+        error.message += advice.get(error.details.get("kind", ""), "")
+        raise
+
+
+def _what(item: Object) -> str:
+    return f"{item['kind']} {item['metadata']['name']}"

@@ -14,34 +14,26 @@ import typing as t
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import (
     Choice,
     choose_point,
-    restore_points,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.new_file import check_new_file
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_content import (
     open_content,
     prove,
     recorded_digest,
     unread_record,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_raw import (
-    check_raw,
-    restore_raw,
-)
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.chain import chain
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_raw import restore_raw
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import (
     SET_FILE,
     VOLUME_FILE,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.points import known_points, why_lost
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.readers import ReaderLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.set_record import read_record
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
     VolumeDirectory,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import (
-    ZEROS,
-    Data,
-    Header,
-)
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import ZEROS, Data
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     ArchiveError,
     BackupError,
@@ -129,26 +121,25 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _list_volume(directory: VolumeDirectory, prefix: str | None) -> bool:
-    """List one volume and return whether archives of it do not count."""
+    """List one volume and return whether something of it cannot be restored."""
     prefix = prefix or _prefix(directory.path)
-    inventory = directory.archives(prefix)
-    archives, description = inventory.archives, directory.description
+    inventory, description = directory.archives(prefix), directory.description
     _tell(f"{description['volume']['namespace']}/{description['volume']['claim']}")
     _tell(f"  directory  {directory.path}")
     _tell(f"  image      {description['volume']['image']}, id {directory.identity.image_id}")
-    points = restore_points(archives, prefix)
-    for name in points:
-        path = chain(archives, name) or ()
-        stored = sum(archive.stored_bytes for archive in path)
-        _tell(f"  {name}  {path[-1].to.size} bytes, from {len(path)} archive(s) of {stored} bytes")
+    points = known_points(inventory, prefix)
+    for point in points:
+        if point.chain is None:
+            _tell(f"  {point.snapshot}  cannot be restored:")
+            for problem in why_lost(inventory, point.snapshot, prefix):
+                _tell(f"    {problem.message}")
+        else:
+            stored = sum(archive.stored_bytes for archive in point.chain)
+            size = point.chain[-1].to.size
+            _tell(f"  {point.snapshot}  {size} bytes, from {len(point.chain)} archive(s) of {stored} bytes")
     if not points:
-        _tell("  no restore point: no chain of archives is whole")
-    lost = [point for point in known_points(inventory, prefix) if point.chain is None]
-    for point in lost:
-        _tell(f"  {point.snapshot}  cannot be restored:")
-        for problem in why_lost(inventory, point.snapshot, prefix):
-            _tell(f"    {problem.message}")
-    return bool(lost)
+        _tell("  no archive, and so no restore point")
+    return any(point.chain is None for point in points)
 
 
 def _tell(text: str) -> None:
@@ -163,18 +154,22 @@ def _restore(options: argparse.Namespace) -> None:
             + "\n".join(found)
         )
     directory = VolumeDirectory.read(found[0])
-    choice = choose_point(directory, options.prefix or _prefix(directory.path), options.point)
+    prefix = options.prefix or _prefix(directory.path)
     if options.raw:
-        check_raw(options.raw)
+        check_new_file(options.raw)
     elif sys.stdout.isatty():
         raise InvalidInput("The output is a terminal: send it through a pipe or into a file.")
-    _say(f"{choice.snapshot} of {choice.directory}: reading {len(choice.chain)} archive(s) ...")
-    prove(choice)
-    recorded, unread = recorded_digest(choice), unread_record(choice)
-    if unread:
-        _say(unread)
-    _say("The chain is whole and undamaged. Restoring ...")
-    digest = restore_raw(choice, options.raw) if options.raw else _stream(choice, options.format)
+    with ReaderLock(directory.path) as lock:
+        if lock.warning:
+            _say(lock.warning)
+        choice = choose_point(directory, prefix, options.point)
+        _say(f"{choice.snapshot} of {choice.directory}: reading {len(choice.chain)} archive(s) ...")
+        prove(choice)
+        recorded, unread = recorded_digest(choice), unread_record(choice)
+        if unread:
+            _say(unread)
+        _say("The chain is whole and undamaged. Restoring ...")
+        digest = restore_raw(choice, options.raw) if options.raw else _stream(choice, options.format)
     _say(f"Done: {choice.chain[-1].to.size} bytes, image digest {digest}, " + _comparison(recorded))
 
 
@@ -186,12 +181,7 @@ def _stream(choice: Choice, form: str) -> str:
     output = sys.stdout.buffer
     with open_content(choice) as content:
         if form == "diff":
-            writer = DiffWriter(output.write)
-            # without the name of a snapshot, or rbd would leave one of that name on the image
-            writer.header(Header(None, None, content.size))
-            for record in content.records():
-                writer.record(record)
-            writer.end()
+            content.write_stream(output.write)
         else:
             done = 0
             for record in content.records():

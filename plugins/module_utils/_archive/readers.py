@@ -29,7 +29,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names impo
     is_reader,
     reader_name,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import LockedError
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError, LockedError
 
 _WHY_NOT = {
     errno.EROFS: "the file system is read-only",
@@ -56,7 +56,11 @@ class ReaderLock:
         self._renewal: Renewal | None = None
 
     def __enter__(self) -> ReaderLock:
-        lease = lease_of_this_process(self._seconds)
+        try:
+            lease = lease_of_this_process(self._seconds)
+        except ArchiveError:
+            self._go_on_without("this system does not tell which process reads")  # it is no Linux
+            return self
         self._path = os.path.join(self._directory, reader_name(lease.token))
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
@@ -65,11 +69,7 @@ class ReaderLock:
             self._wait_for_removal()
         except OSError as error:
             self._leave()
-            why = _WHY_NOT.get(error.errno or 0, error.strerror)
-            self.warning = (
-                f"{self._directory} is read without a lock, because {why}. A consolidation that removes archives there "
-                "meanwhile would make this run fail; nothing wrong can come of it."
-            )
+            self._go_on_without(_WHY_NOT.get(error.errno or 0) or str(error.strerror))
             return self
         except BaseException:
             self._leave()
@@ -82,6 +82,12 @@ class ReaderLock:
             self._renewal.stop()
             self._renewal = None
         self._leave()
+
+    def _go_on_without(self, why: str) -> None:
+        self.warning = (
+            f"{self._directory} is read without a lock, because {why}. A consolidation that removes archives there "
+            "meanwhile would make this run fail; nothing wrong can come of it."
+        )
 
     def _leave(self) -> None:
         if self._descriptor < 0:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import os
 import pathlib
 import random
 import typing as t
@@ -112,3 +113,17 @@ def flip(path: str | pathlib.Path, position: int, bit: int = 0) -> None:
     content = bytearray(pathlib.Path(path).read_bytes())
     content[position] ^= 1 << bit
     pathlib.Path(path).write_bytes(content)
+
+
+def damage(archive: pathlib.Path, kind: str) -> None:
+    """Do one kind of damage to *archive* or its manifest."""
+    manifest = archive.with_name(archive.name + ".json")
+    deeds: dict[str, t.Callable[[], object]] = {
+        "flipped byte": lambda: flip(archive, 500),
+        "cut short": lambda: os.truncate(archive, 100),
+        "archive missing": archive.unlink,
+        "both missing": lambda: (archive.unlink(), manifest.unlink()),
+        "manifest missing": manifest.unlink,
+        "manifest damaged": lambda: flip(manifest, 20),
+    }
+    deeds[kind]()

@@ -357,6 +357,15 @@ def test_a_reader_that_cannot_write_reads_without_a_lock_and_says_so(
         assert why in reader.warning
 
 
+def test_a_reader_on_a_system_that_is_no_linux_reads_without_a_lock(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_BOOT_ID", "/nonexistent")
+    with ReaderLock(str(tmp_path)) as reader:
+        assert "does not tell which process reads" in str(reader.warning)
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_a_reader_is_renewed(tmp_path: pathlib.Path) -> None:
     with ReaderLock(str(tmp_path), seconds=0.5):
         (file,) = tmp_path.iterdir()

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
-import typing as t
 
 import pytest
 
@@ -17,24 +15,12 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.points imp
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import DAMAGED, Problem
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._archive.archive_samples import (
     PREFIX,
-    flip,
+    damage,
     publish,
     snapshot,
     state,
     volume_directory,
 )
-
-
-def damaged(path: pathlib.Path, kind: str) -> t.Callable[[], object]:
-    manifest = path.with_name(path.name + ".json")
-    deeds: dict[str, t.Callable[[], object]] = {
-        "archive missing": path.unlink,
-        "both missing": lambda: (path.unlink(), manifest.unlink()),
-        "manifest missing": manifest.unlink,
-        "manifest damaged": lambda: flip(manifest, 20),
-        "cut short": lambda: os.truncate(path, 100),
-    }
-    return deeds[kind]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +39,7 @@ def test_a_gap_in_the_chain_is_found_from_every_restore_point_behind_it(
 ) -> None:
     directory = volume_directory(tmp_path)
     files = [publish(directory.path, number, number - 1 or None).file for number in (1, 2, 3)]
-    damaged(pathlib.Path(directory.path) / files[day - 1], kind)()
+    damage(pathlib.Path(directory.path) / files[day - 1], kind)
     inventory = directory.archives(PREFIX)
     known = {point.snapshot: point.chain for point in known_points(inventory, PREFIX)}
     assert set(known) | {snapshot(day)} == {snapshot(1), snapshot(2), snapshot(3)}
