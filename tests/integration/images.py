@@ -86,6 +86,18 @@ class Images:
         file.unlink()
         return content
 
+    def allocated(self, spec: ImageSpec, snapshot: str | None = None) -> int:
+        """How many bytes of the image or of one of its snapshots are not a hole."""
+        at = ("--snap", snapshot) if snapshot else ()
+        found = json.loads(self.rbd(spec, "diff", *at, "--format", "json"))
+        return sum(int(item["length"]) for item in found if item["exists"] in (True, "true"))
+
+    def metadata(self, spec: ImageSpec) -> dict[str, str]:
+        """Return the metadata of the image."""
+        said = self.rbd(spec, "image-meta", "list", "--format", "json")
+        found: dict[str, str] = json.loads(said) if said.strip() else {}
+        return found
+
     def rbd(self, spec: ImageSpec, *words: str) -> str:
         """Run an rbd command on the image and return what it prints."""
         namespace = ("--namespace", spec.rados_namespace) if spec.rados_namespace else ()
@@ -98,6 +110,10 @@ class Images:
     def listed(self, pool: str, rados_namespace: str = "") -> list[str]:
         """Return the names of all images of a RADOS namespace of a pool."""
         return self._run("ls", "/".join(filter(None, (pool, rados_namespace)))).split()
+
+    def left_of(self, spec: ImageSpec) -> list[str]:
+        """Return the names of images that begin with that of *spec*."""
+        return [name for name in self.listed(spec.pool) if name.startswith(spec.image)]
 
     def adopt(self, specs: list[ImageSpec]) -> None:
         """Take images over, for removal."""

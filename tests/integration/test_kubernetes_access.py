@@ -22,6 +22,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.exec import open_exec
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.pods import find_pod
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.resolve import resolve
+from ansible_collections.rbd_backup.gfs.tests.integration.accounts import Probe, rules_of
 from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
 from ansible_collections.rbd_backup.gfs.tests.integration.namespaces import LABEL, Namespace, Object
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import eventually
@@ -33,20 +34,8 @@ from ansible_collections.rbd_backup.gfs.tests.integration.sources import (
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def rules_of(kind: str) -> list[Object]:
-    """The rules of examples/rbac.yaml in its only object of *kind*, one for each verb."""
-    return [
-        rule | {"resources": [resource], "verbs": [verb]}
-        for item in yaml.safe_load_all((ROOT / "examples/rbac.yaml").read_text())
-        if item["kind"] == kind
-        for rule in item["rules"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    ]
-
-
-RULES = rules_of("ClusterRole")
-EXEC_RULES = rules_of("Role")
+RULES = rules_of("rbac.yaml", "ClusterRole")
+EXEC_RULES = rules_of("rbac.yaml", "Role")
 # so marked in the manifest: the tests' API server does not ask for it
 NEWER_SERVERS_ONLY = ("create pods/exec",)
 
@@ -55,43 +44,10 @@ def name_of(rule: Object) -> str:
     return f"{rule['verbs'][0]} {rule['resources'][0]}"
 
 
-class Probe:
-    """A ServiceAccount whose rules change; the API server hears of them with some delay."""
-
-    def __init__(self, namespace: Namespace, host: str) -> None:
-        self._namespace = namespace
-        name = namespace.name
-        account = {"kind": "ServiceAccount", "name": "probe", "namespace": name}
-        namespace.apply(
-            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "probe", "namespace": name}},
-            {
-                **self._rbac("ClusterRoleBinding"),
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-                "subjects": [account],
-            },
-        )
-        path = f"/api/v1/namespaces/{name}/serviceaccounts/probe/token"
-        request = json.dumps({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})
-        answer = json.loads(namespace.kubectl("create", "--raw", path, "-f", "-", stdin=request))
-        self.token: str = answer["status"]["token"]
-        self._options = {"host": host, "api_key": self.token, "validate_certs": False}
-
-    def allow(self, rules: t.Sequence[Object]) -> None:
-        """Let the account do what *rules* say, and nothing else."""
-        self._namespace.apply({**self._rbac("ClusterRole"), "rules": list(rules)})
-
-    def connect(self) -> Cluster:
-        """Kubernetes as this account, with nothing read yet."""
-        return connect(self._options)
-
-    def problems(self, **wanted: t.Any) -> list[str]:
-        """What resolution cannot do as this account."""
-        entry = {"namespace": self._namespace.name, "deployments": ["web"], **wanted}
-        return [item["message"] for item in resolve(self.connect(), [entry], [BLOCK]).problems]
-
-    def _rbac(self, kind: str) -> Object:
-        metadata = {"name": self._namespace.name, "labels": {LABEL: self._namespace.name}}
-        return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata}
+def problems_of(probe: Probe, **wanted: t.Any) -> list[str]:
+    """What resolution cannot do as this account."""
+    entry = {"namespace": probe.namespace, "deployments": ["web"], **wanted}
+    return [item["message"] for item in resolve(probe.connect(), [entry], [BLOCK]).problems]
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +93,7 @@ def test_every_rule_for_running_rbd_in_a_pod_is_needed(lab: Lab, probe: Probe, r
 @pytest.mark.parametrize("rule", RULES, ids=name_of)
 def test_every_rule_of_the_account_is_needed(probe: Probe, rule: Object) -> None:
     def problems() -> list[str]:
-        return probe.problems() + probe.problems(namespace="test-none", deployments="all")
+        return problems_of(probe) + problems_of(probe, namespace="test-none", deployments="all")
 
     probe.allow(RULES)
     eventually(lambda: problems() == ["The namespace test-none does not exist."])
@@ -151,7 +107,7 @@ def test_each_way_to_authenticate(
     inhabited: Namespace, probe: Probe, fresh: Cluster, lab: Lab, tmp_path: pathlib.Path
 ) -> None:
     probe.allow(RULES)
-    eventually(lambda: not probe.problems())
+    eventually(lambda: not problems_of(probe))
     config = yaml.safe_load(pathlib.Path(lab.admin_kubeconfig).read_text())
     server = config["clusters"][0]["cluster"]
     user = config["users"][0]["user"]

@@ -18,10 +18,6 @@ from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
 
 
-def leftovers(images: Images, target: ImageSpec) -> list[str]:
-    return [name for name in images.listed(target.pool) if name.startswith(target.image)]
-
-
 def test_every_restore_point_is_what_the_snapshot_is_and_the_image_is_like_the_original(
     modules_each_way: Modules, images: Images
 ) -> None:
@@ -60,7 +56,7 @@ def test_a_preview_creates_nothing(modules: Modules, images: Images) -> None:
     preview = modules.restore(target, check_mode=True, diff=True)
     assert preview["changed"]
     assert preview["image_digest"] is None
-    assert leftovers(images, target) == []
+    assert images.left_of(target) == []
 
 
 def test_an_image_that_exists_is_never_written_to(modules: Modules, images: Images) -> None:
@@ -83,7 +79,7 @@ def test_one_damaged_byte_anywhere_in_the_chain_is_refused_before_anything_is_cr
     result = modules.restore(target)
     assert result["failed"]
     assert "no image or file was created" in result["msg"] or "Nothing was touched" in result["msg"]
-    assert leftovers(images, target) == []
+    assert images.left_of(target) == []
 
 
 def damage(file: pathlib.Path, cut: bool) -> None:
@@ -119,7 +115,7 @@ def test_a_restore_that_fails_in_the_middle_leaves_no_image(
     monkeypatch.setattr(restore_content.Content, "_compare", fail)
     result = modules.restore(target)
     assert result["failed"]
-    assert leftovers(images, target) == []
+    assert images.left_of(target) == []
 
 
 def test_an_unknown_claim_or_restore_point_or_pool_is_named(modules: Modules, images: Images) -> None:

@@ -50,7 +50,10 @@ def new_file(path: str, untouched: str) -> t.Iterator[t.BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            check_new_file(path)  # what came there meanwhile is not ours
+            if os.path.lexists(path):
+                raise InvalidInput(
+                    f"{path} came into being meanwhile, and a restore never overwrites a file. {untouched}"
+                )
             os.rename(written, path)
             written = path
             sync_directory(os.path.dirname(path))

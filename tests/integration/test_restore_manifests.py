@@ -1,0 +1,188 @@
+# Copyright (c) 2026, rbd_backup.gfs contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The persistent volume and the claim for a restored image, in the lab's Kubernetes."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import typing as t
+
+import pytest
+
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import restore
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
+from ansible_collections.rbd_backup.gfs.tests.integration import history
+from ansible_collections.rbd_backup.gfs.tests.integration.accounts import account, rules_of
+from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
+from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
+from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules, volume
+from ansible_collections.rbd_backup.gfs.tests.integration.namespaces import LABEL, Namespace, Object
+from ansible_collections.rbd_backup.gfs.tests.integration.processes import eventually
+
+
+@pytest.fixture
+def namespace(lab: Lab) -> t.Iterator[Namespace]:
+    """A namespace for one test."""
+    found = Namespace(lab.admin_kubeconfig)
+    yield found
+    found.clear()
+
+
+def manifests(claim: str, spec: ImageSpec, namespace: str) -> Object:
+    """What k8s_rbd_resolve records of a volume of ceph-csi."""
+    csi = {
+        "driver": "rook-ceph.rbd.csi.ceph.com",
+        "volumeHandle": "0001-0009-rook-ceph-0000000000000001-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02",
+        "fsType": "ext4",
+        "nodeStageSecretRef": {"name": "rook-csi-rbd-node", "namespace": "rook-ceph"},
+        "volumeAttributes": {"clusterID": "rook-ceph", "pool": spec.pool, "imageFeatures": "layering"},
+    }
+    shape = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "rook-ceph-block",
+        "volumeMode": "Filesystem",
+    }
+    return {
+        "claim": {
+            "metadata": {"name": claim, "namespace": namespace, "labels": {"app": "db"}},
+            "spec": shape,
+        },
+        "persistent_volume": {"metadata": {"name": "pvc-1"}, "spec": {**shape, "csi": csi}},
+    }
+
+
+def backed_up(modules: Modules, images: Images) -> None:
+    """Back up a volume of ceph-csi."""
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, range(1), backup=False)
+    entry = {**volume(spec, "data-0"), "manifests": manifests("data-0", spec, "shop")}
+    modules.run(
+        "rbd_export_diff", volumes=[entry], root=str(modules.root), cluster="lab", init=True, timezone="UTC"
+    )
+
+
+def wanted(namespace: Namespace, **options: object) -> Object:
+    """The option ``manifests`` for a claim and a volume of this test."""
+    return {
+        "namespace": namespace.name,
+        "claim": "again",
+        "persistent_volume": f"{namespace.name}-again",
+        "apply": True,
+        **options,
+    }
+
+
+def labelled(namespace: Namespace) -> None:
+    """Have the volume removed after the test."""
+    namespace.kubectl("label", "pv", f"{namespace.name}-again", f"{LABEL}={namespace.name}")
+
+
+def test_a_static_volume_and_its_claim_are_validated_applied_and_bound(
+    modules: Modules, images: Images, namespace: Namespace, lab: Lab, tmp_path: pathlib.Path
+) -> None:
+    backed_up(modules, images)
+    target, file = images.name(), tmp_path / "manifests.json"
+    options = {"kubeconfig": lab.admin_kubeconfig, "manifests": {"claim": "again", "apply": True}}
+    nowhere = modules.restore(
+        target, **{**options, "manifests": {"namespace": "no-such-place", "apply": True}}
+    )
+    assert "no-such-place" in nowhere["msg"]
+    assert images.left_of(target) == []
+    options["manifests"] = wanted(namespace, file=str(file))
+    preview = modules.restore(target, check_mode=True, **options)
+    assert len(preview["manifests"]) == 2, preview
+    assert namespace.get("pvc") == []
+    result = modules.restore(target, **options)
+    assert "failed" not in result, result
+    assert json.loads(file.read_text())["items"] == result["manifests"]
+    labelled(namespace)
+    namespace.wait_for_claims("again")
+    namespace.kubectl("apply", "--dry-run=server", "--validate=true", "-f", str(file))
+    (made,) = namespace.get("pvc")
+    assert made["status"]["capacity"]["storage"] == str(history.SIZE)
+    resolved = modules.run(
+        "k8s_rbd_resolve",
+        workloads=[{"namespace": namespace.name, "deployments": "all"}],
+        storage_classes=["rook-ceph-block"],
+    )
+    (found,) = resolved["volumes"]
+    assert (found["pool"], found["image"]) == (target.pool, target.image)
+    file.unlink()
+    again = modules.restore(images.name(), **options)
+    assert "cannot be created" in again["msg"]
+    assert "Nothing was touched" in again["msg"]
+
+
+RULES = rules_of("rbac-restore.yaml", "ClusterRole")
+
+
+@pytest.mark.parametrize(
+    "rule", [None, *RULES], ids=lambda rule: rule["resources"][0] if rule else "all rules"
+)
+def test_every_rule_for_applying_is_needed_and_named(
+    modules: Modules, images: Images, namespace: Namespace, cluster: Cluster, rule: Object | None
+) -> None:
+    backed_up(modules, images)
+    target = images.name()
+    access = account(namespace, cluster, [other for other in RULES if other is not rule])
+    options = {**access, "kubeconfig": None, "manifests": wanted(namespace)}
+
+    def message() -> str:
+        return str(modules.restore(target, check_mode=True, **options).get("msg", ""))
+
+    if rule is None:
+        eventually(lambda: not message())  # the API server hears of new rules with some delay
+        assert modules.restore(target, **options)["changed"]
+        labelled(namespace)
+        namespace.wait_for_claims("again")
+        return
+    kind = {"persistentvolumes": "PersistentVolume", "persistentvolumeclaims": "PersistentVolumeClaim"}
+    eventually(lambda: f"{kind[rule['resources'][0]]} " in message())
+    refused = modules.restore(target, **options)
+    for words in ("cannot be created", "(403)", "examples/rbac-restore.yaml", "Nothing was touched"):
+        assert words in refused["msg"]
+    assert not refused["changed"]
+    assert images.left_of(target) == []
+
+
+def test_objects_that_cannot_be_created_after_all_are_told_beside_the_image_that_is_complete(
+    modules: Modules,
+    images: Images,
+    namespace: Namespace,
+    lab: Lab,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backed_up(modules, images)
+    namespace.claim("again", "rook-ceph-block", None)
+    monkeypatch.setattr(restore, "check_manifests", lambda *_args: None)  # the claim came after it
+    target = images.name()
+    result = modules.restore(target, kubeconfig=lab.admin_kubeconfig, manifests=wanted(namespace))
+    labelled(namespace)
+    assert result["failed"]
+    assert result["changed"]
+    assert "PersistentVolumeClaim again cannot be created" in result["msg"]
+    assert "The image is restored and complete" in result["msg"]
+    assert f"PersistentVolume {namespace.name}-again was created" in result["msg"]
+    assert images.left_of(target) == [target.image]
+
+
+def test_manifests_that_cannot_be_written_do_not_hide_what_was_restored(
+    modules: Modules,
+    images: Images,
+    namespace: Namespace,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backed_up(modules, images)
+    file, target = tmp_path / "manifests.json", images.name()
+    monkeypatch.setattr(restore, "apply_manifests", lambda *_args: file.write_text("mine"))
+    result = modules.restore(target, manifests=wanted(namespace, apply=False, file=str(file)))
+    assert result["failed"]
+    assert result["changed"]
+    assert result["image"] == str(target)
+    assert "never overwrites" in result["msg"]
+    assert "The images are restored and complete" in result["msg"]
+    assert file.read_text() == "mine"
