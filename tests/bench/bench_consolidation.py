@@ -31,7 +31,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.consolidation
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.remaking import MERGE, REEXPORT, Remake
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._retention import Policy
-from ansible_collections.rbd_backup.gfs.tests.bench.lab import MIB, Bench, files, run_module
+from ansible_collections.rbd_backup.gfs.tests.bench.lab import MIB, Bench, files
 from ansible_collections.rbd_backup.gfs.tests.bench.timing import Line, in_turns
 
 _SIZE = 256 * MIB
@@ -78,21 +78,7 @@ class _Monday:
         self._ceph = ceph
         self._volume = Volume("bench", spec.image, spec, ceph.identity(spec))
         self._root = bench.path()
-        self._root.mkdir()
-        access = {"conf": os.environ["CEPH_CONF"], "keyring": os.environ["RBD_LAB_CEPH_KEYRING"]}
-        run_module(
-            "rbd_export_diff",
-            {
-                "ceph": {**access, "user": os.environ["RBD_LAB_CEPH_USER"]},
-                "root": str(self._root),
-                "cluster": "bench",
-                "init": True,
-                "timezone": "UTC",
-                "volumes": [
-                    {"namespace": "bench", "claim": spec.image, "pool": spec.pool, "image": spec.image}
-                ],
-            },
-        )
+        bench.fill(self._root, [spec])
         self.streams: dict[str, int] = {}
 
     def remakes(self, method: str) -> tuple[Remake, ...]:

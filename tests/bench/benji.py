@@ -89,7 +89,12 @@ class Benji:
     def backup(self, specs: t.Sequence[ImageSpec], snapshot: str) -> None:
         """Back the images up, one after the other, as its own script does."""
         for spec in specs:
-            self._run("backup", f"rbd:{spec}@{snapshot}", spec.image)
+            self._run("backup", "--uid", spec.image, f"rbd:{spec}@{snapshot}", spec.image)
+
+    def restore(self, specs: t.Sequence[ImageSpec], targets: t.Sequence[ImageSpec]) -> None:
+        """Restore what was backed up into new images, one after the other."""
+        for spec, target in zip(specs, targets):
+            self._run("restore", "--sparse", spec.image, f"rbd:{target}")
 
     def _run(self, *words: str) -> None:
         command = [self._program, "--config-file", self._configuration, "--log-level", "ERROR"]

@@ -21,6 +21,7 @@ from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 
 MIB = 1 << 20
 SNAPSHOT = "gfs-20261101T000000Z"
+WORKLOAD = "Deployment/bench"
 _BLOCK = 4096
 
 
@@ -76,7 +77,7 @@ class Bench:
         """Do what we are compared with: a plain ``rbd export-diff`` to a file. Returns its size in bytes."""
         file = self.path()
         since = ("--from-snap", base) if base else ()
-        command = ["rbd", *_access(), "export-diff", "--no-progress", *since, f"{spec}@{to}", str(file)]
+        command = ["rbd", *rbd_access(), "export-diff", "--no-progress", *since, f"{spec}@{to}", str(file)]
         subprocess.run(command, check=True)
         size = file.stat().st_size
         file.unlink()
@@ -85,28 +86,41 @@ class Bench:
     def backup(self, specs: t.Sequence[ImageSpec], way: str = "local", **options: t.Any) -> Ran:
         """Run rbd_export_diff as a process of its own into an empty directory, *way* being local or pod."""
         root = self.path()
+        with contextlib.ExitStack() as stack:
+            stack.callback(shutil.rmtree, root)
+            return self.fill(root, specs, way, **options)
+
+    def fill(
+        self, root: pathlib.Path, specs: t.Sequence[ImageSpec], way: str = "local", **options: t.Any
+    ) -> Ran:
+        """Do the same into the new directory *root*, which stays. The claims are called as their images are."""
         root.mkdir()
+        volumes = [
+            {
+                "namespace": "bench",
+                "claim": spec.image,
+                "users": [WORKLOAD],
+                "pool": spec.pool,
+                "image": spec.image,
+            }
+            for spec in specs
+        ]
+        first = {"init": True, "timezone": "UTC", "volumes": volumes}
+        return run_module("rbd_export_diff", {**self.access(root, way), **first, **options})
+
+    def access(self, root: pathlib.Path, way: str = "local") -> dict[str, t.Any]:
+        """Return the options that say where things are."""
         local = {
             "conf": os.environ["CEPH_CONF"],
             "keyring": os.environ["RBD_LAB_CEPH_KEYRING"],
             "user": os.environ["RBD_LAB_CEPH_USER"],
         }
-        arguments = {
+        return {
             "ceph": local if way == "local" else {"mode": "pod"},
             "kubeconfig": os.environ["KUBECONFIG"],
             "root": str(root),
             "cluster": "bench",
-            "init": True,
-            "timezone": "UTC",
-            "volumes": [
-                {"namespace": "bench", "claim": spec.image, "pool": spec.pool, "image": spec.image}
-                for spec in specs
-            ],
-            **options,
         }
-        with contextlib.ExitStack() as stack:
-            stack.callback(shutil.rmtree, root)
-            return run_module("rbd_export_diff", arguments)
 
 
 def run_module(name: str, arguments: t.Mapping[str, t.Any]) -> Ran:
@@ -141,7 +155,8 @@ def noise(file: t.BinaryIO, size: int) -> None:
         file.write(os.urandom(MIB))
 
 
-def _access() -> list[str]:
+def rbd_access() -> list[str]:
+    """Return the options of rbd for the backup user."""
     return [
         *("--conf", os.environ["CEPH_CONF"]),
         *("--keyring", os.environ["RBD_LAB_CEPH_KEYRING"]),
