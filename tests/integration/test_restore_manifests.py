@@ -54,13 +54,16 @@ def manifests(claim: str, spec: ImageSpec, namespace: str) -> Object:
     }
 
 
-def backed_up(modules: Modules, images: Images) -> None:
-    """Back up a volume of ceph-csi."""
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(1), backup=False)
-    entry = {**volume(spec, "data-0"), "manifests": manifests("data-0", spec, "shop")}
+def backed_up(modules: Modules, images: Images, *claims: str) -> None:
+    """Back up volumes of ceph-csi, by default the one of claim ``data-0``."""
+    entries = []
+    for claim in claims or ("data-0",):
+        spec = images.create(history.SIZE)
+        history.live(images, modules, spec, range(1), backup=False)
+        entry = {**volume(spec, claim), "users": ["StatefulSet/db"]}
+        entries.append({**entry, "manifests": manifests(claim, spec, "shop")})
     modules.run(
-        "rbd_export_diff", volumes=[entry], root=str(modules.root), cluster="lab", init=True, timezone="UTC"
+        "rbd_export_diff", volumes=entries, root=str(modules.root), cluster="lab", init=True, timezone="UTC"
     )
 
 
@@ -116,6 +119,17 @@ def test_a_static_volume_and_its_claim_are_validated_applied_and_bound(
     assert "Nothing was touched" in again["msg"]
 
 
+def test_objects_of_one_name_for_several_volumes_are_refused(modules: Modules, images: Images) -> None:
+    backed_up(modules, images, "data-0", "data-1")
+    place = {"image": f"{images.name().image}-{{claim}}"}
+    chosen = {"workload": "StatefulSet/db", "check_mode": True}
+    refused = modules.restore_to(place, manifests={"claim": "again"}, **chosen)
+    assert "More than one volume would become PersistentVolumeClaim shop/again" in refused["msg"]
+    assert "placeholder such as {claim}" in refused["msg"]
+    made = modules.restore_to(place, manifests={"claim": "again-{claim}"}, **chosen)["volumes"]
+    assert [entry["manifests"][1]["metadata"]["name"] for entry in made] == ["again-data-0", "again-data-1"]
+
+
 RULES = rules_of("rbac-restore.yaml", "ClusterRole")
 
 
@@ -140,7 +154,7 @@ def test_every_rule_for_applying_is_needed_and_named(
         namespace.wait_for_claims("again")
         return
     kind = {"persistentvolumes": "PersistentVolume", "persistentvolumeclaims": "PersistentVolumeClaim"}
-    eventually(lambda: f"{kind[rule['resources'][0]]} " in message())
+    eventually(lambda: f"{kind[rule['resources'][0]]} {namespace.name}" in message())
     refused = modules.restore(target, **options)
     for words in ("cannot be created", "(403)", "examples/rbac-restore.yaml", "Nothing was touched"):
         assert words in refused["msg"]
@@ -163,7 +177,7 @@ def test_objects_that_cannot_be_created_after_all_are_told_beside_the_image_that
     labelled(namespace)
     assert result["failed"]
     assert result["changed"]
-    assert "PersistentVolumeClaim again cannot be created" in result["msg"]
+    assert f"PersistentVolumeClaim {namespace.name}/again cannot be created" in result["msg"]
     assert "The image is restored and complete" in result["msg"]
     assert f"PersistentVolume {namespace.name}-again was created" in result["msg"]
     assert images.left_of(target) == [target.image]

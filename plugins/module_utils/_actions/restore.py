@@ -41,6 +41,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_ma
     check_file,
     check_manifests,
     manifests_for,
+    what,
     write_manifests,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_names import fill_in
@@ -64,7 +65,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.static_
     has_key,
     is_encrypted,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec, Volume
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Identity, ImageSpec, Volume
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import format_utc
 
 
@@ -89,14 +90,15 @@ def run(environment: Environment) -> Outcome:
         raise InvalidInput("manifests are for a restored image, not for a raw file. Nothing was touched.")
     backup_set = BackupSet.open(set_path(options))
     choices, failures = _choices(backup_set, options)
-    jobs = {choice.directory.path: _job(choice, options) for choice in choices}
-    _check_all(environment, list(jobs.values()))
+    jobs = [_job(choice, options) for choice in choices]
+    _check_all(environment, jobs)
+    job_of: dict[Identity | None, _Job] = {job.choice.directory.identity: job for job in jobs}
 
     told: list[str] = []
     half_done: list[Volume] = []
 
     def work(volume: Volume) -> dict[str, t.Any]:
-        restore = _Restore(environment, jobs[paths[id(volume)]], backup_set.prefix)
+        restore = _Restore(environment, job_of[volume.identity], backup_set.prefix)
         try:
             return restore.run()
         except HalfDone:
@@ -105,29 +107,23 @@ def run(environment: Environment) -> Outcome:
         finally:
             told.extend(restore.warnings)
 
-    volumes = [_volume(choice.directory) for choice in choices]
-    paths = {id(volume): choice.directory.path for volume, choice in zip(volumes, choices)}
-    results, more = for_each_volume(volumes, work, parallel)
+    results, more = for_each_volume([_volume(job.choice.directory) for job in jobs], work, parallel)
     fatal = None
     if not environment.check_mode:
         try:
-            write_manifests(
-                options["manifests"], [item for result in results for item in result["manifests"]]
-            )
+            write_manifests(options["manifests"], [item for result in results for item in result["manifests"]])
         except BackupError as error:
             fatal = error.message
-    done = {result["directory"] for result in results}
+    restored = {result["directory"] for result in results}
+    done = [job for job in jobs if job.choice.directory.path in restored]
     return Outcome(
         changed=bool(results or half_done),
         values={"volumes": results},
         failures=failures + more,
-        warnings=[text for path in sorted(done) for text in _warnings(jobs[path])] + sorted(told),
+        warnings=[text for job in done for text in _warnings(job)] + sorted(told),
         diff={
             "before": "",
-            "after": "".join(
-                f"{jobs[path]}: {jobs[path].choice.snapshot} of {jobs[path].choice.directory}\n"
-                for path in sorted(done)
-            ),
+            "after": "".join(f"{job}: {job.choice.snapshot} of {job.choice.directory}\n" for job in done),
         },
         fatal=fatal,
     )
@@ -255,11 +251,12 @@ def _image_target(choice: Choice, target: t.Mapping[str, t.Any]) -> ImageTarget:
 def _check_all(environment: Environment, jobs: t.Sequence[_Job]) -> None:
     """Refuse what is wrong for all, before anything is touched."""
     names = [str(job) for job in jobs]
+    names += [what(item) for job in jobs for item in job.manifests]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InvalidInput(
-            f"More than one volume would be restored to {', '.join(twice)}. Nothing was touched. Put a placeholder "
-            "such as {claim} or {image_id} into the name of the target."
+            f"More than one volume would become {', '.join(twice)}. Nothing was touched. Put a placeholder such as "
+            "{claim} or {image_id} into that name."
         )
     check_file(environment.options["manifests"])
     images = [job.image for job in jobs if job.image]

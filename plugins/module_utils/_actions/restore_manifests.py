@@ -66,7 +66,7 @@ def apply_manifests(
                 f"{error.message} The image is restored and complete; of its objects {', '.join(made) or 'none'} was "
                 "created. Create what is missing by hand, or remove the image and what was created and run again."
             ) from error
-        made.append(_what(item))
+        made.append(what(item))
 
 
 def write_manifests(options: t.Mapping[str, t.Any] | None, manifests: t.Sequence[Object]) -> None:
@@ -86,7 +86,7 @@ def _create(environment: Environment, item: Object, dry_run: bool) -> None:
     try:
         environment.cluster().create(path, item, dry_run)
     except KubernetesError as error:
-        error.message = f"{_what(item)} cannot be created: {error.message}"
+        error.message = f"{what(item)} cannot be created: {error.message}"
         advice = {
             "exists": " Remove it where it is not needed any more, or choose other names in manifests.",
             "forbidden": " For manifests with apply the account needs the rules of examples/rbac-restore.yaml as well.",
@@ -95,5 +95,7 @@ def _create(environment: Environment, item: Object, dry_run: bool) -> None:
         raise
 
 
-def _what(item: Object) -> str:
-    return f"{item['kind']} {item['metadata']['name']}"
+def what(item: Object) -> str:
+    """Name an object for people."""
+    metadata = item["metadata"]
+    return f"{item['kind']} {'/'.join(filter(None, (metadata.get('namespace'), metadata['name'])))}"
