@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import random
@@ -35,36 +36,38 @@ class Random:
         self._images = images
         self._size = 10 * MIB + 1536
         self.spec = images.create(self._size, *self._random.choice(_LAYOUTS))
-        self._cloned = cloned
         if cloned:
             self.happen()
             images.rbd(self.spec, "snap", "create", "--no-progress", "--snap", "parent")
             self.spec = images.clone(self.spec, "parent")
 
-    def happen(self, *certain: t.Sequence[t.Any]) -> None:
-        """Let some of everything happen to the image, and at last what is *certain*."""
+    def happen(self, shrinks: bool = False) -> None:
+        """Let some of everything happen to the image; *shrinks*: at last it becomes smaller, and larger again."""
         operations = [self._operation() for _number in range(6)]
-        if self._cloned and self._random.random() < 0.3:
-            operations.append(("flatten",))
-            self._cloned = False
-        self._images.change(self.spec, *operations, *certain)
+        if self._has_parent() and self._random.random() < 0.3:
+            operations.insert(0, ("flatten",))
+        if shrinks:
+            operations += [self._shrink(), self._grow()]
+        self._images.change(self.spec, *operations)
 
-    def shrink(self) -> t.Sequence[t.Any]:
-        """A resize to less."""
+    def _shrink(self) -> t.Sequence[t.Any]:
         self._size = self._random.randrange(1, self._size)
         return ("resize", self._size)
 
-    def grow(self) -> t.Sequence[t.Any]:
-        """A resize to more."""
+    def _grow(self) -> t.Sequence[t.Any]:
         self._size += self._random.randrange(1, 6 * MIB)
         return ("resize", self._size)
+
+    def _has_parent(self) -> bool:
+        # one that was flattened, or cut to nothing of what it had of its parent, has none any more
+        return "parent" in json.loads(self._images.rbd(self.spec, "info", "--format", "json"))
 
     def _operation(self) -> t.Sequence[t.Any]:
         kind = self._random.choice(
             ["write", "write", "write", "zeros", "write_zeroes", "discard", "shrink", "grow"]
         )
         if kind in ("shrink", "grow"):
-            return self.shrink() if kind == "shrink" and self._size > 4 * MIB else self.grow()
+            return self._shrink() if kind == "shrink" and self._size > 4 * MIB else self._grow()
         offset = self._random.randrange(self._size)
         offset -= offset % self._random.choice([1, 512, 4096, MIB])
         length = min(self._random.choice([1, 700, 4096, 100 * KIB, 3 * MIB]), self._size - offset)
@@ -78,7 +81,7 @@ def test_every_restore_point_of_a_random_history(
 ) -> None:
     modules, image = modules_each_way, Random(images, f"{seed} {cloned}", cloned)
     for number in range(_POINTS):
-        image.happen(*([image.shrink(), image.grow()] if number == 2 else []))
+        image.happen(shrinks=number == 2)
         assert modules.snapshot([image.spec], time=day(number))["changed"]
         if number % 2:  # one snapshot at a time, and several at once
             assert "failed" not in modules.backup([image.spec])

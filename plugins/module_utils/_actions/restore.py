@@ -111,7 +111,9 @@ def run(environment: Environment) -> Outcome:
     fatal = None
     if not environment.check_mode:
         try:
-            write_manifests(options["manifests"], [item for result in results for item in result["manifests"]])
+            write_manifests(
+                options["manifests"], [item for result in results for item in result["manifests"]]
+            )
         except BackupError as error:
             fatal = error.message
     restored = {result["directory"] for result in results}
