@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import pathlib
 import ssl
 import subprocess
@@ -24,7 +23,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.pods im
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.resolve import resolve
 from ansible_collections.rbd_backup.gfs.tests.integration.accounts import Probe, rules_of
 from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
-from ansible_collections.rbd_backup.gfs.tests.integration.namespaces import LABEL, Namespace, Object
+from ansible_collections.rbd_backup.gfs.tests.integration.namespaces import Namespace, Object
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import eventually
 from ansible_collections.rbd_backup.gfs.tests.integration.sources import (
     BLOCK,

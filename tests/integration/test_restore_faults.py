@@ -29,7 +29,8 @@ def spec(modules: Modules, images: Images) -> ImageSpec:
     """An image that was backed up once, with a key in its metadata."""
     made = images.create(history.SIZE)
     images.rbd(made, "image-meta", "set", "rbd.csi.ceph.com/dek", "wrapped")
-    history.live(images, modules, made, range(1))
+    history.age(images, made, range(1))
+    modules.backup([made])
     return made
 
 
@@ -37,7 +38,7 @@ def spec(modules: Modules, images: Images) -> ImageSpec:
 def target(images: Images, spec: ImageSpec) -> ImageSpec:
     """An image of other content, to be overwritten."""
     made = images.create(history.SIZE + MIB)
-    history.write(images, made, 7)
+    images.change(made, *history.changes(7))
     return made
 
 

@@ -15,7 +15,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import res
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
-from ansible_collections.rbd_backup.gfs.tests.integration.accounts import account, rules_of
+from ansible_collections.rbd_backup.gfs.tests.integration.accounts import Probe, rules_of
 from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
 from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules, volume
@@ -59,7 +59,7 @@ def backed_up(modules: Modules, images: Images, *claims: str) -> None:
     entries = []
     for claim in claims or ("data-0",):
         spec = images.create(history.SIZE)
-        history.live(images, modules, spec, range(1), backup=False)
+        history.age(images, spec, range(1))
         entry = {**volume(spec, claim), "users": ["StatefulSet/db"]}
         entries.append({**entry, "manifests": manifests(claim, spec, "shop")})
     modules.run(
@@ -141,8 +141,9 @@ def test_every_rule_for_applying_is_needed_and_named(
 ) -> None:
     backed_up(modules, images)
     target = images.name()
-    access = account(namespace, cluster, [other for other in RULES if other is not rule])
-    options = {**access, "kubeconfig": None, "manifests": wanted(namespace)}
+    probe = Probe(namespace, cluster.host)
+    probe.allow([other for other in RULES if other is not rule])
+    options = {**probe.options, "kubeconfig": None, "manifests": wanted(namespace)}
 
     def message() -> str:
         return str(modules.restore(target, check_mode=True, **options).get("msg", ""))

@@ -24,9 +24,9 @@ SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "restore.py"
 
 def test_the_stream_of_the_script_makes_an_image_of_it(modules: Modules, images: Images) -> None:
     spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(2), backup=False)
+    history.age(images, spec, range(2))
     images.change(spec, ("resize", history.SIZE + MIB + 512))
-    history.live(images, modules, spec, [2], backup=False)
+    history.age(images, spec, [2])
     modules.backup([spec])
     command = (
         'python3 -I "$1" restore "$2" --point "$3" --stdout --format diff | '
@@ -52,9 +52,7 @@ def cut_off() -> None:
 def test_raw_files_need_neither_ceph_nor_kubernetes_nor_their_programs(
     modules: Modules, images: Images, tmp_path: pathlib.Path
 ) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(3), backup=False)
-    modules.backup([spec])
+    spec = history.backed_up(images, modules, 3)
     directory = str(history.volume_directory(modules))
 
     def restore() -> None:
@@ -76,8 +74,7 @@ def test_raw_files_need_neither_ceph_nor_kubernetes_nor_their_programs(
 def test_the_script_reads_from_a_read_only_mount_and_says_that_nothing_protects_it(
     modules: Modules, images: Images, tmp_path: pathlib.Path
 ) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(1))
+    spec = history.backed_up(images, modules, 1)
     command = [sys.executable, "-I", str(SCRIPT), "restore", str(history.volume_directory(modules)), "--raw"]
     with mounts.read_only(modules.root):
         done = subprocess.run([*command, str(tmp_path / "x.raw")], check=True, stderr=subprocess.PIPE)
