@@ -71,7 +71,7 @@ class Drill:
 
 def summary(said: str) -> dict[str, t.Any]:
     """What the task that shows the summary printed."""
-    shown = said[said.index("TASK [rbd_backup.gfs.rbd_drill : Show what was found]") :]
+    shown = said[said.index("TASK [rbd_backup.gfs.rbd_common : Show what was done]") :]
     content: dict[str, t.Any] = json.JSONDecoder().raw_decode(shown[shown.index("{") :])[0]["msg"]
     return content
 
