@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -13,8 +14,9 @@ import subprocess
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import restore_content
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import restore_content, restore_image
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import INCOMPLETE
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
@@ -96,7 +98,7 @@ def test_an_image_that_is_not_wholly_overwritten_says_so_until_it_is(
         )
 
     assert modules.run_and_die(lambda: modules.restore(target, place={"overwrite": True}), die)
-    assert images.metadata(target)[INCOMPLETE] == f"incomplete: {name(0)}"
+    assert images.metadata(target)[INCOMPLETE].startswith(f"incomplete: {name(0)},")
     new = images.name()
     assert modules.run_and_die(lambda: modules.restore(new), die)
     left = images.left_of(new)
@@ -113,6 +115,44 @@ def test_an_image_that_is_not_wholly_overwritten_says_so_until_it_is(
     eventually(complete, seconds=120)  # a client that was killed counts as a watcher for half a minute
     assert INCOMPLETE not in images.metadata(target)
     assert images.read(target) == images.read(spec, name(0))
+
+
+def test_an_image_that_somebody_else_writes_to_while_it_is_overwritten_is_never_called_restored(
+    modules: Modules, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, range(2), backup=False)
+    modules.backup([spec])
+    target = images.create(history.SIZE)
+    empty, fill = RbdClient.empty_image, restore_image._fill
+    overwrite: dict[str, t.Any] = {"place": {"overwrite": True}}
+
+    with monkeypatch.context() as patched, contextlib.ExitStack() as users:
+
+        def fill_in_use(*args: t.Any) -> str:
+            users.enter_context(images.opened(target))
+            return fill(*args)
+
+        patched.setattr(restore_image, "_fill", fill_in_use)
+        result = modules.restore(target, restore_point=name(0), **overwrite)
+        assert "taken into use" in result["msg"]
+        assert not result["changed"]
+    assert INCOMPLETE in images.metadata(target)
+
+    with monkeypatch.context() as patched:
+        inner: list[dict[str, t.Any]] = []
+
+        def empty_and_wait(client: RbdClient, *args: t.Any) -> None:
+            empty(client, *args)
+            if not inner:
+                inner.append({})
+                inner[0] = modules.restore(target, restore_point=name(1), **overwrite)
+
+        patched.setattr(RbdClient, "empty_image", empty_and_wait)
+        result = modules.restore(target, restore_point=name(0), **overwrite)
+        assert "Another restore" in result["msg"]
+    assert inner[0]["changed"]
+    assert images.read(target) == images.read(spec, name(1))
 
 
 def test_metadata_and_places_that_are_not_there(modules: Modules, images: Images, lab: Lab) -> None:

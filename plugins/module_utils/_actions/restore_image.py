@@ -160,14 +160,17 @@ def _remove(ceph: RbdClient, unproved: ImageSpec) -> str | None:
 
 
 def _into_existing(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
-    _mark(ceph, target.spec, choice.snapshot)
+    mark = _mark(ceph, target.spec, choice.snapshot)
     state = "its content may be gone in part"
     try:
         ceph.empty_image(target.spec, choice.chain[-1].to.size)
         state = f"its content is gone, and it holds a part of {choice.snapshot} at most"
+        _check_alone(ceph, target.spec, mark)
         digest = _fill(ceph, choice, target.spec)
         state = f"it holds {choice.snapshot}, and proved, but maybe not all metadata"
         _set_metadata(ceph, choice, target.spec, target.metadata)
+        state = f"{choice.snapshot} was brought into it, and maybe not that alone"
+        _check_alone(ceph, target.spec, mark)
         ceph.remove_metadata(target.spec, INCOMPLETE)
     except Exception as error:
         raise HalfDone(
@@ -177,9 +180,11 @@ def _into_existing(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
     return digest
 
 
-def _mark(ceph: RbdClient, spec: ImageSpec, snapshot: str) -> None:
+def _mark(ceph: RbdClient, spec: ImageSpec, snapshot: str) -> str:
+    """Say in the metadata of the image that this restore is at work on it. Returns the words, which no other has."""
+    mark = f"incomplete: {snapshot}, restore {secrets.token_hex(4)}"
     try:
-        ceph.set_metadata(spec, INCOMPLETE, f"incomplete: {snapshot}")
+        ceph.set_metadata(spec, INCOMPLETE, mark)
     except CephError as error:
         error.message += f" The content of the image {spec} was left untouched."
         with contextlib.suppress(CephError):
@@ -189,6 +194,21 @@ def _mark(ceph: RbdClient, spec: ImageSpec, snapshot: str) -> None:
                     f"restore removes the mark, or 'rbd image-meta remove {spec} {INCOMPLETE}'."
                 ) from error
         raise
+    return mark
+
+
+def _check_alone(ceph: RbdClient, spec: ImageSpec, mark: str) -> None:
+    """Make sure that nobody else has written to the image meanwhile: no other restore, and nobody who began to use it
+    while it was empty and might have made a file system on it. Raises BackupError."""
+    found = ceph.metadata(spec).get(INCOMPLETE)
+    if found != mark:
+        raise BackupError(f"Another restore has begun to overwrite the image {spec} ({found or 'it has ended'}).")
+    watchers = ceph.watchers(spec)
+    if watchers:
+        raise BackupError(
+            f"The image {spec} was taken into use while it was overwritten: it has {watchers} watcher(s), which may have "
+            "written to it. Scale down the workload that uses it, and keep it down."
+        )
 
 
 def _fill(ceph: RbdClient, choice: Choice, spec: ImageSpec) -> str:
