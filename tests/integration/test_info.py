@@ -77,6 +77,12 @@ def test_overdue_by_hours_and_a_volume_that_was_never_backed_up(
     assert [str(never) in item for item in result["overdue"]] == [True]
     assert any("never backed up" in line for line in result["table"])
     assert "at least 1" in modules.info(overdue_hours=0)["msg"]
+    # a clock that was wrong once
+    modules.snapshot([spec], time="2126-01-01T00:00:00Z", allow_future=True)
+    modules.backup([spec])
+    late = modules.info(time=day(4))
+    assert late["overdue"] == [only(late)["name"]]
+    assert only(late)["newest"] == "2126-01-01T00:00:00Z"
 
 
 def test_snapshots_of_images_that_nobody_uses_also_in_the_trash(

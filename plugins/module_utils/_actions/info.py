@@ -37,6 +37,8 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._retention import (
     decide,
 )
 
+_TOLERANCE = dt.timedelta(seconds=Policy.future_tolerance)
+
 
 def run(environment: Environment) -> Outcome:
     """Carry out the module ``rbd_backup_info``. Raises BackupError."""
@@ -113,11 +115,13 @@ class _Look:
         points = known_points(inventory, self._set.prefix)
         whole = [point for point in points if point.chain]
         newest = whole[-1].time if whole else None
+        # one of the future is of a clock that was wrong, and says nothing of whether backups are made
+        past = [point.time for point in whole if point.time <= self.now + _TOLERANCE]
         verdicts = self._verdicts(directory, whole, proof)
         dead = (*inventory.temporaries, *inventory.removing) if not is_in_use(directory.path) else ()
         return {
             "directory": directory.path,
-            "overdue": used is not False and (newest is None or self.now - newest > self._overdue),
+            "overdue": used is not False and (not past or self.now - past[-1] > self._overdue),
             "newest": format_utc(newest) if newest else None,
             "stored_bytes": sum(archive.stored_bytes for archive in inventory.archives),
             "restore_points": [self._point(point, proof, verdicts.get(point.snapshot)) for point in points],
