@@ -34,7 +34,13 @@ def set_path(options: t.Mapping[str, t.Any]) -> str:
         raise InvalidInput(
             f"The cluster name {cluster!r} cannot be the name of a directory. Nothing was touched."
         )
-    return os.path.join(str(options["root"]), cluster)
+    root = str(options["root"])
+    if not os.path.isabs(root):
+        raise InvalidInput(
+            f"root is {root!r}: it must be an absolute path, or it would depend on where the run is started. Nothing was "
+            "touched."
+        )
+    return os.path.join(root, cluster)
 
 
 def open_set(options: t.Mapping[str, t.Any], fsid: str | None) -> BackupSet:
