@@ -18,12 +18,14 @@ import typing as t
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import names
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import (
     make_directory,
+    os_errors,
     remove_files,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import (
     MISSING,
     REFUSED,
+    UNREADABLE,
     unless_missing,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.scan import Scan, is_unused, scan
@@ -164,16 +166,40 @@ class BackupSet:
                 path=self.path,
             )
         parent = self.path
+        # not the claim's: to move a volume out of the set leaves that empty
+        self._refuse_unmounted(os.path.join(parent, names.component(volume.namespace)))
         for part in (volume.namespace, volume.claim):
             parent = os.path.join(parent, names.component(part))
             make_directory(parent)
         leaf = f"{names.component(volume.spec.image)}--{names.component(identity.image_id)}"
         path, number = os.path.join(parent, leaf), 1
+        self._refuse_unmounted(path)
         directory = _volume_at(path, identity, description)
         while directory.identity != identity:
             number += 1
             directory = _volume_at(f"{path}--{number}", identity, description)
         return directory
+
+    def _refuse_unmounted(self, path: str) -> None:
+        """Refuse a directory that is there and wholly empty where volumes were consolidated: a mount point without its
+        disk looks like that. What we leave behind is never empty (see :meth:`VolumeDirectory.remove_description`)."""
+
+        def listed() -> list[str]:
+            with os_errors("list", path, UNREADABLE, "Nothing was changed."):
+                return os.listdir(path)
+
+        if unless_missing(listed) != []:
+            return
+        key = os.path.relpath(path, self.path)
+        known = sorted(one for one in self.consolidated if one == key or one.startswith(key + os.sep))
+        if known:
+            raise ArchiveError(
+                f"{path} is empty, and {known[0]} was consolidated in this backup set before: a mount point whose disk "
+                "is not mounted looks like that. Nothing was changed, and no second chain was begun. Mount it; or, if "
+                "what was there was moved away on purpose, remove the empty directory.",
+                kind=REFUSED,
+                path=path,
+            )
 
     def record_consolidation(self, consolidated: t.Mapping[str, Consolidated], timezone: str) -> None:
         """Note completed consolidations by volume, leaving those of other volumes.

@@ -294,6 +294,37 @@ def test_a_link_to_a_disk_that_is_not_mounted_is_a_problem_too(backup_set: Backu
     assert "is a symbolic link" in backup_set.scan().problems[0].message
 
 
+@pytest.mark.parametrize("level", [1, 3])
+def test_an_empty_directory_where_a_volume_was_is_a_disk_that_is_not_mounted(
+    backup_set: BackupSet, path: str, tmp_path: pathlib.Path, level: int
+) -> None:
+    key = backup_set.key(create(backup_set))
+    mount_point = os.path.join(path, *key.split(os.sep)[:level])
+    record = Consolidated(samples.NOON, {"daily": 7}, 7)
+    backup_set.record_consolidation({key: record}, ZONE)
+    os.rename(mount_point, tmp_path / "disk")
+    os.mkdir(mount_point)
+    with pytest.raises(ArchiveError, match="not mounted"):
+        create(backup_set)
+    assert os.listdir(mount_point) == []
+    create(backup_set, volume("2", namespace="other"))
+    os.rmdir(mount_point)
+    create(backup_set)
+
+
+def test_a_volume_that_was_removed_or_moved_away_may_come_back(
+    backup_set: BackupSet, tmp_path: pathlib.Path
+) -> None:
+    directory = create(backup_set)
+    record = Consolidated(samples.NOON, {"daily": 7}, 7)
+    backup_set.record_consolidation({backup_set.key(directory): record}, ZONE)
+    with VolumeLock(directory.path):
+        directory.remove_description()
+    assert create(backup_set).path == directory.path
+    os.rename(directory.path, tmp_path / "away")
+    assert create(backup_set).path == directory.path
+
+
 def test_what_a_file_system_brings_along_is_no_problem(backup_set: BackupSet, path: str) -> None:
     for name in ("lost+found", ".snapshot", "notes/empty"):
         os.makedirs(os.path.join(path, name))
