@@ -209,3 +209,22 @@ def test_a_snapshot_with_a_clone_stays_and_each_is_asked_once_for_its_clones(
     assert "has clones" in str(result["warnings"])
     assert history.snapshots(images, spec) == sorted([*KEPT, name(1)])
     assert "has clones" in modules.snapshot([spec], state="absent", name=name(1))["msg"]
+
+
+def test_what_a_dead_run_left_is_removed_and_told_as_a_change(modules: Modules, images: Images) -> None:
+    spec = images.create(history.SIZE)
+    history.live(images, modules, spec, range(1))
+    modules.consolidate([spec], time=day(1))
+    directory = history.volume_directory(modules)
+    temporary = directory / f".tmp-1-{16 * '0'}-x"
+    removing = directory / f"{name(5)}.full.zst"
+    temporary.touch()
+    removing.touch()
+    removing.with_name(f"{removing.name}.removing").touch()
+    assert modules.consolidate([spec], time=day(1), check_mode=True)["changed"]
+    assert removing.exists()
+    assert modules.consolidate([spec], time=day(1))["changed"]
+    assert not removing.exists()
+    assert not temporary.exists()
+    for check_mode in (True, False):
+        assert not modules.consolidate([spec], time=day(1), check_mode=check_mode)["changed"]
