@@ -136,7 +136,7 @@ def test_an_image_that_somebody_else_writes_to_while_it_is_overwritten_is_never_
         patched.setattr(restore_image, "_fill", fill_in_use)
         result = modules.restore(target, restore_point=name(0), **overwrite)
         assert "taken into use" in result["msg"]
-        assert not result["changed"]
+        assert result["changed"]
     assert INCOMPLETE in images.metadata(target)
 
     with monkeypatch.context() as patched:
@@ -180,3 +180,10 @@ def test_metadata_and_places_that_are_not_there(modules: Modules, images: Images
     assert json.loads(images.rbd(apart, "info", "--format", "json"))["data_pool"] == lab.other_pool
     for image in (there, apart):
         assert images.read(image) == images.read(spec, name(0))
+    # each restore point with the key that it was written with
+    images.rbd(spec, "image-meta", "set", "rbd.csi.ceph.com/dek", "changed")
+    history.live(images, modules, spec, [1])
+    for number, key in ((0, "wrapped"), (1, "changed")):
+        image = images.name()
+        modules.restore(image, restore_point=name(number))
+        assert images.metadata(image) == {"rbd.csi.ceph.com/dek": key}

@@ -278,7 +278,10 @@ def _warnings(job: _Job) -> list[str]:
             "it can be read only while the KMS still has it."
         )
     elif job.raw:
-        told += " Its key, as wrapped by the KMS, is in volume.json under image.metadata."
+        told += (
+            " Its key, as wrapped by the KMS, is in volume.json under image.metadata; for a restore point from before it "
+            "was changed, under image.former_keys."
+        )
     return [told]
 
 

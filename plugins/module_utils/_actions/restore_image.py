@@ -13,6 +13,10 @@ import typing as t
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import Choice
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import describe
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_content import open_content
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
+    is_key,
+    metadata_at,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     BackupError,
@@ -25,8 +29,6 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Image
 
 INCOMPLETE = "rbd_backup_gfs/restore"
 """The key in the metadata of an image that a restore is overwriting, or had begun to overwrite."""
-
-_ENCRYPTION = ("rbd.csi.ceph.com/encrypted", "rbd.csi.ceph.com/dek")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,12 +102,8 @@ def restore_image(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
 
 def metadata_to_set(choice: Choice, everything: bool) -> dict[str, str]:
     """The metadata that the restored image gets: what decrypts it in any case, all of the original's where asked."""
-    found: t.Mapping[str, str] = choice.directory.description["image"].get("metadata") or {}
-    return {
-        key: value
-        for key, value in found.items()
-        if (everything or key.lstrip(".") in _ENCRYPTION) and key != INCOMPLETE
-    }
+    found = metadata_at(choice.directory.description, choice.time)
+    return {key: value for key, value in found.items() if (everything or is_key(key)) and key != INCOMPLETE}
 
 
 def _into_new(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:

@@ -48,7 +48,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
     ImageInfo,
     Volume,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import format_utc
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import format_utc, parse_utc
 
 FORMAT = 1
 _WORKLOADS = ("Deployment/", "StatefulSet/")
@@ -88,6 +88,34 @@ def _workloads(volume: Volume) -> dict[str, list[str]]:
         return {}
     # not pods and jobs: their names change with every run
     return {"workloads": sorted(user for user in volume.users if user.startswith(_WORKLOADS))}
+
+
+def is_key(name: str) -> bool:
+    """Whether an entry of an image's metadata of this *name* is what ceph-csi decrypts the image with."""
+    return name.lstrip(".") in ("rbd.csi.ceph.com/encrypted", "rbd.csi.ceph.com/dek")
+
+
+def metadata_at(description: t.Mapping[str, t.Any], time: dt.datetime) -> dict[str, str]:
+    """The image's metadata in *description*, with the key that a restore point of *time* needs."""
+    image = description["image"]
+    metadata: dict[str, str] = dict(image.get("metadata") or {})
+    for former in image.get("former_keys") or ():
+        if time <= parse_utc(former["until"]):
+            return {**{name: metadata[name] for name in metadata if not is_key(name)}, **former["metadata"]}
+    return metadata
+
+
+def _with_former_keys(
+    before: t.Mapping[str, t.Any], description: t.Mapping[str, t.Any], newest: dt.datetime | None
+) -> t.Mapping[str, t.Any]:
+    former = list(before["image"].get("former_keys") or ())
+    was, becomes = (
+        {name: value for name, value in (one["image"].get("metadata") or {}).items() if is_key(name)}
+        for one in (before, description)
+    )
+    if newest and was and was != becomes:
+        former.append({"until": format_utc(newest), "metadata": was})
+    return {**description, "image": {**description["image"], "former_keys": former}} if former else description
 
 
 class VolumeDirectory:
@@ -143,8 +171,15 @@ class VolumeDirectory:
             os.path.join(self.path, names.VOLUME_FILE), content, "The one before was left untouched."
         )
 
-    def update_description(self, description: t.Mapping[str, t.Any]) -> bool:
-        """Write *description* where it differs from what is there, and return whether it did. Raises ArchiveError."""
+    def update_description(
+        self, description: t.Mapping[str, t.Any], newest: dt.datetime | None = None
+    ) -> bool:
+        """Write *description* where it differs from what is there, and return whether it did. Raises ArchiveError.
+
+        *newest* is the time of the newest restore point that there is. Where the key of an encrypted image is another
+        one since, the restore points up to then still need the one before, which is kept for them.
+        """
+        description = _with_former_keys(self.description, description, newest)
         if dict(description) == self.description:
             return False
         changed = VolumeDirectory(self.path, self.identity, copy.deepcopy(dict(description)), self.created)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import os
 import pathlib
@@ -31,6 +32,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems i
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
     VolumeDirectory,
     describe,
+    metadata_at,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive
@@ -341,3 +343,31 @@ def test_removing_without_access_says_what_remains(
         directory.remove_archive(archives[1])
     monkeypatch.undo()
     assert directory.clean_temporaries() == (archives[1].file,)
+
+
+def test_the_key_of_an_encrypted_image_is_kept_for_the_restore_points_that_need_it(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = str(tmp_path)
+    dek = "rbd.csi.ceph.com/dek"
+    directory = VolumeDirectory(path, samples.IDENTITY, description("first", dek), samples.NOON)
+    hour = dt.timedelta(hours=1)
+    assert not directory.update_description(description("first", dek), samples.NOON)
+    assert directory.update_description(description("second", dek), samples.NOON)
+    assert not directory.update_description(description("second", dek), samples.NOON + hour)
+    assert directory.update_description(description("third", dek), samples.NOON + 2 * hour)
+    directory = VolumeDirectory.read(path)
+    keys = [metadata_at(directory.description, samples.NOON + hours * hour) for hours in range(-1, 4)]
+    assert [key[dek] for key in keys] == ["first", "first", "second", "second", "third"]
+    assert {key["note"] for key in keys} == {"third"}
+
+
+def test_a_key_that_no_restore_point_needs_is_not_kept(tmp_path: pathlib.Path) -> None:
+    dek = ".rbd.csi.ceph.com/dek"
+    directory = VolumeDirectory(str(tmp_path), samples.IDENTITY, description("first", dek), samples.NOON)
+    assert directory.update_description(description("second", dek))
+    assert "former_keys" not in directory.description["image"]
+
+
+def description(value: str, key: str) -> dict[str, t.Any]:
+    return describe(samples.VOLUME, samples.INFO, {"note": value, key: value})
