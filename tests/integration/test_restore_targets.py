@@ -11,6 +11,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import typing as t
 
 import pytest
 
