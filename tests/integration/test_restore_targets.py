@@ -121,9 +121,7 @@ def test_an_image_that_is_not_wholly_overwritten_says_so_until_it_is(
 def test_an_image_that_somebody_else_writes_to_while_it_is_overwritten_is_never_called_restored(
     modules: Modules, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = images.create(history.SIZE)
-    history.live(images, modules, spec, range(2), backup=False)
-    modules.backup([spec])
+    spec = history.backed_up(images, modules, 2)
     target = images.create(history.SIZE)
     empty, fill = RbdClient.empty_image, restore_image._fill
     overwrite: dict[str, t.Any] = {"place": {"overwrite": True}}
