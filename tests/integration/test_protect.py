@@ -47,9 +47,7 @@ def test_a_protected_restore_point_stays_with_its_reason_until_it_is_unprotected
 def test_what_is_protected_after_a_consolidation_died_is_not_removed_by_the_next_one(
     modules: Modules, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = images.create(history.SIZE)
-    history.age(images, spec, range(3))
-    modules.backup([spec])
+    spec = history.backed_up(images, modules, 3)
     retention = {"retention": {"daily": 1, "weekly": 0, "monthly": 0}, "time": day(3)}
 
     def die() -> None:

@@ -231,7 +231,7 @@ class VolumeDirectory:
             self._finish_removal(archive.file)
 
     def has_traces(self, file: str) -> bool:
-        """Whether anything bears the name of archive *file* or bore it once: it, its manifest, a ``.bad-<time>``."""
+        """Whether anything bears the name of the archive *file* or bore it once: it, its manifest, a ``.bad-``."""
         mine = (file, names.manifest_name(file))
         with os_errors("list", self.path, UNREADABLE, "Nothing was changed."):
             return any(
