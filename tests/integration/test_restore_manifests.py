@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-import typing as t
 
 import pytest
 
@@ -21,14 +20,6 @@ from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules, volume
 from ansible_collections.rbd_backup.gfs.tests.integration.namespaces import LABEL, Namespace, Object
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import eventually
-
-
-@pytest.fixture
-def namespace(lab: Lab) -> t.Iterator[Namespace]:
-    """A namespace for one test."""
-    found = Namespace(lab.admin_kubeconfig)
-    yield found
-    found.clear()
 
 
 def manifests(claim: str, spec: ImageSpec, namespace: str) -> Object:
