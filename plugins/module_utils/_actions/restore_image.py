@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import secrets
-import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import Choice
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import describe
@@ -200,7 +199,9 @@ def _check_alone(ceph: RbdClient, spec: ImageSpec, mark: str) -> None:
     while it was empty and might have made a file system on it. Raises BackupError."""
     found = ceph.metadata(spec).get(INCOMPLETE)
     if found != mark:
-        raise BackupError(f"Another restore has begun to overwrite the image {spec} ({found or 'it has ended'}).")
+        raise BackupError(
+            f"Another restore has begun to overwrite the image {spec} ({found or 'it has ended'})."
+        )
     watchers = ceph.watchers(spec)
     if watchers:
         raise BackupError(

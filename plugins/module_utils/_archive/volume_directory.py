@@ -115,7 +115,9 @@ def _with_former_keys(
     )
     if newest and was and was != becomes:
         former.append({"until": format_utc(newest), "metadata": was})
-    return {**description, "image": {**description["image"], "former_keys": former}} if former else description
+    return (
+        {**description, "image": {**description["image"], "former_keys": former}} if former else description
+    )
 
 
 class VolumeDirectory:
