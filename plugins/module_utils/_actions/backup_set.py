@@ -37,8 +37,8 @@ def set_path(options: t.Mapping[str, t.Any]) -> str:
     root = str(options["root"])
     if not os.path.isabs(root):
         raise InvalidInput(
-            f"root is {root!r}: it must be an absolute path, or it would depend on where the run is started. Nothing was "
-            "touched."
+            f"root is {root!r}: it must be an absolute path, or it would depend on where the run is started. Nothing "
+            "was touched."
         )
     return os.path.join(root, cluster)
 

@@ -279,8 +279,8 @@ def _warnings(job: _Job) -> list[str]:
         )
     elif job.raw:
         told += (
-            " Its key, as wrapped by the KMS, is in volume.json under image.metadata; for a restore point from before it "
-            "was changed, under image.former_keys."
+            " Its key, as wrapped by the KMS, is in volume.json under image.metadata; for a restore point from before "
+            "it was changed, under image.former_keys."
         )
     return [told]
 

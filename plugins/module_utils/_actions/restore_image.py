@@ -205,8 +205,8 @@ def _check_alone(ceph: RbdClient, spec: ImageSpec, mark: str) -> None:
     watchers = ceph.watchers(spec)
     if watchers:
         raise BackupError(
-            f"The image {spec} was taken into use while it was overwritten: it has {watchers} watcher(s), which may have "
-            "written to it. Scale down the workload that uses it, and keep it down."
+            f"The image {spec} was taken into use while it was overwritten: it has {watchers} watcher(s), which may "
+            "have written to it. Scale down the workload that uses it, and keep it down."
         )
 
 
