@@ -53,7 +53,8 @@ options:
 options:
   root:
     description:
-      - The backup directory that holds one directory for each cluster, as an absolute path. It must exist; mount it first.
+      - The backup directory that holds one directory for each cluster, as an absolute path.
+      - It must exist; mount it first.
     type: path
     required: true
   cluster:
