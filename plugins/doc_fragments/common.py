@@ -66,6 +66,15 @@ requirements:
   - zstandard >= 0.19.0 (Python library, where archives are compressed by zstd; to read them the program zstd will do)
 """
 
+    ANY_PREFIX = r"""
+options:
+  prefix:
+    description:
+      - The prefix of the restore points that are meant, where it is one that the backup set had before
+        (O(rbd_backup.gfs.gfs_consolidate#module:accept_policy_change)). That of the backup set if not given.
+    type: str
+"""
+
     COMPRESSION = r"""
 options:
   compression:

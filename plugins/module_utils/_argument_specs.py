@@ -31,6 +31,9 @@ ARCHIVE: dict[str, t.Any] = {
     "cluster": {"type": "str", "required": True},
 }
 
+# For a module that reads what backups wrote: the prefix of the set where none is given.
+ANY_PREFIX: dict[str, t.Any] = {"prefix": {"type": "str"}}
+
 COMPRESSION: dict[str, t.Any] = {
     "compression": {"type": "str", "choices": ["zstd", "gzip", "none"], "default": "zstd"},
     "compression_level": {"type": "int"},

@@ -131,8 +131,10 @@ options:
     default: false
   accept_policy_change:
     description:
-      - Go on although retention or time zone differ from those of the last consolidation, or although fewer restore
-        points than O(minimum_kept_share) would be kept.
+      - Go on although retention, time zone or prefix differ from those of the last consolidation, or although fewer
+        restore points than O(minimum_kept_share) would be kept.
+      - Snapshots and archives of a former prefix are no longer touched by anything. They can be shown, verified and
+        restored with the option C(prefix) of those modules, and are removed by hand.
     type: bool
     default: false
   minimum_kept_share:

@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - rbd_backup.gfs.common.chosen_volumes
   - rbd_backup.gfs.common.parallel
   - rbd_backup.gfs.common.archive
+  - rbd_backup.gfs.common.any_prefix
 options:
   volumes:
     description:
@@ -255,6 +256,7 @@ def main() -> None:
             **shared.CHOSEN_VOLUMES,
             **shared.PARALLEL,
             **shared.ARCHIVE,
+            **shared.ANY_PREFIX,
             "volumes_complete": {"type": "bool", "default": True},
             "overdue_hours": {"type": "int", "default": 26},
             "time": {"type": "str"},

@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - rbd_backup.gfs.common.chosen_volumes
   - rbd_backup.gfs.common.parallel
   - rbd_backup.gfs.common.archive
+  - rbd_backup.gfs.common.any_prefix
 attributes:
   diff_mode:
     support: none
@@ -258,6 +259,7 @@ def main() -> None:
             **shared.CHOSEN_VOLUMES,
             **shared.PARALLEL,
             **shared.ARCHIVE,
+            **shared.ANY_PREFIX,
             "mode": {"type": "str", "choices": ["offline", "sample", "deep"], "default": "offline"},
             "restore_points": {"type": "list", "elements": "str", "default": []},
             "sample_days": {"type": "int", "default": 30},

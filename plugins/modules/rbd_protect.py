@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - rbd_backup.gfs.ceph
   - rbd_backup.gfs.kubernetes
   - rbd_backup.gfs.common.archive
+  - rbd_backup.gfs.common.any_prefix
   - rbd_backup.gfs.common.restore_point
 options:
   namespace:
@@ -101,6 +102,7 @@ def main() -> None:
         run,
         {
             **shared.ARCHIVE,
+            **shared.ANY_PREFIX,
             "namespace": {"type": "str", "required": True},
             "claim": {"type": "str", "required": True},
             "image_id": {"type": "str"},

@@ -34,6 +34,7 @@ extends_documentation_fragment:
   - rbd_backup.gfs.kubernetes
   - rbd_backup.gfs.common.parallel
   - rbd_backup.gfs.common.archive
+  - rbd_backup.gfs.common.any_prefix
   - rbd_backup.gfs.common.restore_point
 attributes:
   idempotent:
@@ -288,6 +289,7 @@ def main() -> None:
         {
             **shared.PARALLEL,
             **shared.ARCHIVE,
+            **shared.ANY_PREFIX,
             "namespace": text,
             "claim": text,
             "workload": text,

@@ -78,11 +78,41 @@ def test_a_bad_policy_is_refused(modules: Modules, spec: ImageSpec) -> None:
     assert "time zone" in run(modules, spec, timezone="Mars/Olympus")["msg"]
 
 
-def test_another_prefix_is_refused_and_another_time_zone_until_it_is_accepted(
+def test_another_prefix_is_refused_until_it_is_accepted_and_the_former_one_stays(
+    modules: Modules, images: Images, spec: ImageSpec
+) -> None:
+    other: dict[str, t.Any] = {"prefix": "other"}
+    files = history.files(modules)
+    assert "another prefix" in run(modules, spec, **other)["msg"]
+    assert run(modules, spec, **other, accept_policy_change=True, check_mode=True)["changed"]
+    assert history.files(modules) == files
+    accepted = run(modules, spec, **other, accept_policy_change=True)
+    assert accepted["changed"], accepted
+    assert "failed" not in accepted, accepted
+    assert not run(modules, spec, **other)["changed"]
+    assert "another prefix" in modules.backup([spec])["msg"]
+    assert modules.snapshot([spec], time=day(5), **other)["changed"]
+    (archive,) = modules.backup([spec], **other)["archives"]
+    assert archive["snapshot"].startswith("other-")
+    assert run(modules, spec, **other, time=day(6))["plans"]
+
+    assert history.snapshots(images, spec)[:4] == [name(number) for number in range(4)]
+    now = history.files(modules)
+    assert {path: now[path] for path in files if "/gfs-" in path} == {
+        path: digest for path, digest in files.items() if "/gfs-" in path
+    }
+    for options, snapshot in (({"prefix": "gfs"}, name(3)), ({}, archive["snapshot"])):
+        target = images.name()
+        assert modules.restore(target, **options)["restore_point"] == snapshot
+        assert images.read(target) == images.read(spec, snapshot)
+    assert "gfs-" in str(modules.info(prefix="gfs")["volumes"])
+    assert "gfs-" not in str(modules.info()["volumes"])
+
+
+def test_another_time_zone_is_refused_until_it_is_accepted(
     modules: Modules, images: Images, spec: ImageSpec
 ) -> None:
     los_angeles = "America/Los_Angeles"
-    assert "another prefix" in run(modules, spec, prefix="other", accept_policy_change=True)["msg"]
     assert "time zone of the backup set" in run(modules, spec, timezone=los_angeles)["msg"]
     assert len(history.snapshots(images, spec)) == 4
     assert run(modules, spec, timezone=los_angeles, accept_policy_change=True)["changed"]

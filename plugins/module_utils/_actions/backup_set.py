@@ -22,7 +22,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_dir
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import InvalidInput
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Identity, ImageSpec, Snapshot
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import snapshot_time
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import check_prefix, snapshot_time
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import HasParent, Holdings
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._retention import Policy
 
@@ -43,9 +43,26 @@ def set_path(options: t.Mapping[str, t.Any]) -> str:
     return os.path.join(root, cluster)
 
 
-def open_set(options: t.Mapping[str, t.Any], fsid: str | None) -> BackupSet:
-    """Open the backup set, and hold its Ceph fsid (where given) and prefix against ours. Raises ArchiveError."""
-    return BackupSet.open(set_path(options), fsid, options["prefix"])
+def open_set(options: t.Mapping[str, t.Any], fsid: str, accept_prefix: bool = False) -> BackupSet:
+    """Open the backup set to write to it, and hold its Ceph fsid and prefix against ours.
+
+    With *accept_prefix* another prefix is meant. Raises ArchiveError, InvalidInput.
+    """
+    backup_set = BackupSet.open(set_path(options), fsid)
+    if options["prefix"] != backup_set.prefix and not accept_prefix:
+        raise InvalidInput(
+            f"{backup_set.path} is a backup set of another prefix: it has {backup_set.prefix!r}, and this run is about "
+            f"{options['prefix']!r}: other snapshots would be meant. Nothing was touched. Correct the inventory, or "
+            "change the prefix by a consolidation with accept_policy_change."
+        )
+    return backup_set.about(options["prefix"])
+
+
+def open_set_to_read(options: t.Mapping[str, t.Any], fsid: str | None = None) -> BackupSet:
+    """Open the backup set for the restore points of its own prefix, or of the option ``prefix``. Raises ArchiveError,
+    InvalidInput."""
+    backup_set = BackupSet.open(set_path(options), fsid)
+    return backup_set.about(check_prefix(options["prefix"])) if options["prefix"] else backup_set
 
 
 def open_or_init_set(environment: Environment, fsid: str) -> tuple[BackupSet, bool]:

@@ -55,7 +55,7 @@ def run(environment: Environment) -> Outcome:
     _check_numbers(options)
     ceph = environment.ceph()
     pace = _pace(environment, ceph.trimming_pgs)
-    backup_set = open_set(options, ceph.fsid())
+    backup_set = open_set(options, ceph.fsid(), accept_prefix=options["accept_policy_change"])
     policy = _policy(options, backup_set)
     means = Means(ceph, options, environment.now(), pace, Room())
     scan, census = backup_set.scan(), Census(ceph, volumes)
@@ -178,7 +178,8 @@ def _record(
             last = backup_set.consolidated.get(item.directory)
             if last is None or (dict(last.policy), last.kept) != (policy.to_dict(), item.plan.kept):
                 news[item.directory] = set_record.Consolidated(now, policy.to_dict(), item.plan.kept)
-    if news and not environment.check_mode:
+    is_news = bool(news) or backup_set.prefix != backup_set.recorded_prefix
+    if is_news and not environment.check_mode:
         try:
             backup_set.record_consolidation(news, policy.timezone)
         except BackupError as error:
@@ -186,7 +187,7 @@ def _record(
                 "All volumes were worked on as the result says, but what was kept of them could not be noted for the "
                 f"guards of the next consolidation: {error.message}"
             )
-    return bool(news), None
+    return is_news, None
 
 
 def _differences(done: t.Iterable[Consolidated], unused: t.Iterable[Unused]) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import typing as t
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import set_path
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import open_set_to_read
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import check_parallel
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.orphans import (
@@ -46,9 +46,7 @@ def run(environment: Environment) -> Outcome:
     parallel = check_parallel(options)
     if options["overdue_hours"] < 1:
         raise InvalidInput(f"overdue_hours is {options['overdue_hours']}: it must be at least 1.")
-    backup_set = BackupSet.open(
-        set_path(options), None if options["ceph"] is None else environment.ceph().fsid()
-    )
+    backup_set = open_set_to_read(options, None if options["ceph"] is None else environment.ceph().fsid())
     subjects = find_subjects(environment, backup_set.scan(), options["volumes_complete"])
     look = _Look(backup_set, environment.time(), dt.timedelta(hours=options["overdue_hours"]))
     volumes, failures = for_each_subject(subjects.items, look, parallel)

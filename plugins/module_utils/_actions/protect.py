@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import set_path
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import open_set_to_read
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import (
     choose_point,
     find_directory,
@@ -26,7 +26,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import Inva
 def run(environment: Environment) -> Outcome:
     """Carry out the module ``rbd_protect``. Raises BackupError; nothing was changed then."""
     options = environment.options
-    backup_set = BackupSet.open(set_path(options))
+    backup_set = open_set_to_read(options)
     present = options["state"] == "present"
     reason = (options["reason"] or "").strip()
     if present and not reason:

@@ -10,7 +10,7 @@ import datetime as dt
 import time
 import typing as t
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import set_path
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import open_set_to_read
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import (
     Choice,
     check_same_point,
@@ -88,7 +88,7 @@ def run(environment: Environment) -> Outcome:
     parallel = check_parallel(options)
     if options["manifests"] and options["target"]["raw"]:
         raise InvalidInput("manifests are for a restored image, not for a raw file. Nothing was touched.")
-    backup_set = BackupSet.open(set_path(options))
+    backup_set = open_set_to_read(options)
     choices, failures = _choices(backup_set, options)
     jobs = [_job(choice, options) for choice in choices]
     _check_all(environment, jobs)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import ours, set_path
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import open_set_to_read, ours
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
     check_parallel,
     failure,
@@ -51,7 +51,7 @@ def run(environment: Environment) -> Outcome:
     parallel = check_parallel(options)
     _check(options)
     fsid = environment.ceph().fsid() if options["mode"] == "deep" else None
-    backup_set = BackupSet.open(set_path(options), fsid)
+    backup_set = open_set_to_read(options, fsid)
     scan = backup_set.scan()
     subjects = find_subjects(environment, scan)
     chosen = [item for item in subjects.chosen() if item.directory]

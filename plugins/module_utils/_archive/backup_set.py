@@ -45,10 +45,11 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import check
 class BackupSet:
     """A backup set that was found to be the right one."""
 
-    def __init__(self, path: str, record: SetRecord, exists: bool = True) -> None:
+    def __init__(self, path: str, record: SetRecord, exists: bool = True, prefix: str | None = None) -> None:
         self.path = path
         self._record = record
         self._exists = exists
+        self.prefix = prefix or record.prefix
 
     @property
     def set_id(self) -> str:
@@ -61,8 +62,8 @@ class BackupSet:
         return self._record.fsid
 
     @property
-    def prefix(self) -> str:
-        """The prefix of the snapshots whose archives are here."""
+    def recorded_prefix(self) -> str:
+        """The prefix of the snapshots that are archived here; ``prefix`` is another one where :meth:`about` says so."""
         return self._record.prefix
 
     @property
@@ -81,8 +82,8 @@ class BackupSet:
         return self._record.consolidated
 
     @classmethod
-    def open(cls, path: str, fsid: str | None = None, prefix: str | None = None) -> BackupSet:
-        """Open the set in *path*; *fsid* and *prefix* None accept any. Raises ArchiveError."""
+    def open(cls, path: str, fsid: str | None = None) -> BackupSet:
+        """Open the set in *path*; *fsid* None accepts any. Raises ArchiveError."""
         path = os.path.abspath(path)
         record = unless_missing(lambda: read_record(path))
         if record is None:
@@ -93,8 +94,12 @@ class BackupSet:
                 kind=MISSING,
                 path=path,
             )
-        _check_same(path, record, {"fsid": fsid, "prefix": prefix})
+        _check_same(path, record, {"fsid": fsid})
         return cls(path, record)
+
+    def about(self, prefix: str) -> BackupSet:
+        """The same set and the restore points of another *prefix*: one that it had before, or will have."""
+        return BackupSet(self.path, self._record, self._exists, prefix)
 
     @classmethod
     def init(
@@ -204,13 +209,13 @@ class BackupSet:
     def record_consolidation(self, consolidated: t.Mapping[str, Consolidated], timezone: str) -> None:
         """Note completed consolidations by volume, leaving those of other volumes.
 
-        *timezone* becomes the zone of the set. Raises ArchiveError, LockedError.
+        *timezone* becomes the zone of the set, and ``prefix`` its prefix. Raises ArchiveError, LockedError.
         """
         with VolumeLock(self.path):
             remove_files(self.path, names.is_temporary)
             record = read_record(self.path)
             merged = {**record.consolidated, **consolidated}
-            record = dataclasses.replace(record, timezone=timezone, consolidated=merged)
+            record = dataclasses.replace(record, timezone=timezone, prefix=self.prefix, consolidated=merged)
             write_record(self.path, record)
         self._record = record
 

@@ -40,6 +40,7 @@ def _environment(backup: BackupOfContents, check_mode: bool = False, **options: 
     defaults = {
         "root": str(backup.root),
         "cluster": "lab",
+        "prefix": None,
         "namespace": "shop",
         "claim": None,
         "workload": None,

@@ -45,6 +45,7 @@ def environment(backup: BackupOfContents, point: str) -> Environment:
         {
             "root": str(backup.root),
             "cluster": "lab",
+            "prefix": None,
             "namespace": "shop",
             "claim": "data",
             "image_id": None,

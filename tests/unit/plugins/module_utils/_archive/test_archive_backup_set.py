@@ -76,7 +76,7 @@ def test_init_makes_a_set_once(path: str, umask: int) -> None:
     again, changed = BackupSet.init(path, samples.FSID, "gfs", ZONE)
     assert not changed
     assert again.set_id == made.set_id
-    assert BackupSet.open(path, samples.FSID, "gfs").created == made.created
+    assert BackupSet.open(path, samples.FSID).created == made.created
 
 
 @pytest.mark.parametrize("relative", ["prod", "./prod/"])
@@ -106,22 +106,13 @@ def test_init_does_not_make_the_parent(tmp_path: pathlib.Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    ("fsid", "prefix", "words"),
-    [
-        ("other", "gfs", "another fsid"),
-        (samples.FSID, "other", "another prefix"),
-        ("other", None, "another fsid"),
-    ],
-)
-def test_another_set_is_refused(
-    path: str, backup_set: BackupSet, fsid: str, prefix: str | None, words: str
-) -> None:
-    with pytest.raises(ArchiveError, match=words) as caught:
-        BackupSet.open(path, fsid, prefix)
+def test_another_set_is_refused(path: str, backup_set: BackupSet) -> None:
+    with pytest.raises(ArchiveError, match="another fsid") as caught:
+        BackupSet.open(path, "other")
     assert caught.value.details["kind"] == "refused"
-    with pytest.raises(ArchiveError, match=words):
-        BackupSet.init(path, fsid, prefix or "gfs", ZONE)
+    for fsid, prefix, words in (("other", "gfs", "another fsid"), (samples.FSID, "other", "another prefix")):
+        with pytest.raises(ArchiveError, match=words):
+            BackupSet.init(path, fsid, prefix, ZONE)
 
 
 def test_init_with_another_zone_is_refused(path: str, backup_set: BackupSet) -> None:
@@ -172,7 +163,14 @@ def test_a_consolidation_is_recorded(path: str, backup_set: BackupSet) -> None:
     backup_set.record_consolidation({"a/b/c": later}, "UTC")
     for one in (backup_set, BackupSet.open(path)):
         assert one.consolidated == {"a/b/c": later, "a/b/d": other}
-        assert one.timezone == "UTC"
+        assert (one.timezone, one.prefix) == ("UTC", "gfs")
+
+
+def test_another_prefix_is_recorded_by_a_consolidation_alone(path: str, backup_set: BackupSet) -> None:
+    other = backup_set.about("other")
+    assert (other.prefix, other.recorded_prefix, BackupSet.open(path).prefix) == ("other", "gfs", "gfs")
+    other.record_consolidation({}, ZONE)
+    assert (other.recorded_prefix, BackupSet.open(path).prefix) == ("other", "other")
 
 
 def test_two_runs_do_not_record_at_the_same_time(path: str, backup_set: BackupSet) -> None:
