@@ -98,11 +98,14 @@ class ClaimResolver:
         """Take the claim *name* of *namespace* up. *claim* is None when it does not exist."""
         try:
             storage_class, persistent_volume = self._behind(claim)
-            location = locate(persistent_volume, self._rados_namespaces)
         except _LeftOut as err:
             self._skip(namespace, name, users, str(err), err.warning)
+            return
         except _Doubtful as err:
             self.problems.append((namespace, name, f"The claim {namespace}/{name} was not resolved: {err}."))
+            return
+        try:
+            location = locate(persistent_volume, self._rados_namespaces)
         except NotRbd as err:
             self._skip(namespace, name, users, f"not an RBD image: {err}")
         except Unresolved as err:
