@@ -35,7 +35,7 @@ class Identity:
 class Volume:
     """The RBD image behind a claim, as resolution found it. ``identity`` is None until Ceph has proved it.
 
-    ``users`` are the workloads that use the claim, as ``Deployment/web``; None where nobody has looked.
+    ``users`` are the workloads that use the claim, as ``deployment/web``; None where nobody has looked.
     """
 
     namespace: str

@@ -49,9 +49,9 @@ options:
     description: Name of the claim. Exactly one of O(claim), O(workload) and O(directory) says what is restored.
   workload:
     description:
-      - The workload, for example V(Deployment/web) or V(StatefulSet/db). All volumes that it used at their last backup
-        are restored, at the same restore point; where they would be at different ones, the restore is refused and says
-        which is the newest that all have.
+      - The workload, for example V(web), or V(statefulset/db) where a Deployment has the same name. All volumes that it
+        used at their last backup are restored, at the same restore point; where they would be at different ones, the
+        restore is refused and says which is the newest that all have.
       - Which workload used a volume is on record for volumes that come from M(rbd_backup.gfs.k8s_rbd_resolve).
     type: str
   directory:
@@ -166,7 +166,7 @@ EXAMPLES = r"""
     root: /srv/backup
     cluster: production
     namespace: shop
-    workload: StatefulSet/db
+    workload: statefulset/db
     restore_point: "2026-11-20T12:00:00Z"
     target:
       pool: scratch

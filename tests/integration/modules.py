@@ -73,7 +73,7 @@ class Modules:
 
     def restore_to(self, place: dict[str, t.Any], **options: t.Any) -> dict[str, t.Any]:
         """Run rbd_restore; what is returned of a single volume is in the result itself."""
-        result = self.run("rbd_restore", namespace="shop", target=place, **{**self._set, **options})
+        result = self.run("rbd_restore", target=place, **{"namespace": "shop", **self._set, **options})
         single = result["volumes"][0] if len(result.get("volumes", ())) == 1 else {}
         return {**result, **single}
 

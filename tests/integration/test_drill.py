@@ -85,7 +85,7 @@ def test_a_drill_restores_checks_reports_and_leaves_nothing(drill: Drill, tmp_pa
     good = ext4(tmp_path, {"known.txt": b"known"})
     drill.backup.add("data-0", [ext4(tmp_path, {"old": b"old"}), good])
     drill.backup.add("data-1", [bytes(MIB), good], users=())
-    entries = [{"namespace": "shop", "workload": "StatefulSet/db"}, {"namespace": "shop", "claim": "data-1"}]
+    entries = [{"namespace": "shop", "workload": "statefulset/db"}, {"namespace": "shop", "claim": "data-1"}]
     code, said = drill.play(rbd_drill_volumes=entries, rbd_drill_tasks=str(drill.tasks))
     assert code == 0, said
     report = summary(said)
@@ -193,7 +193,7 @@ def test_the_playbook_restores_a_workload_into_raw_files_without_ceph(
     code, said = drill.play(
         playbook="restore",
         rbd_restore_namespace="shop",
-        rbd_restore_workload="StatefulSet/db",
+        rbd_restore_workload="statefulset/db",
         rbd_restore_target={"raw": str(drill.scratch / "{claim}.raw")},
     )
     assert code == 0, said

@@ -16,6 +16,8 @@ from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
 from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
+from ansible_collections.rbd_backup.gfs.tests.integration.namespaces import Namespace
+from ansible_collections.rbd_backup.gfs.tests.integration.sources import static_of
 
 
 def test_every_restore_point_is_what_the_snapshot_is_and_the_image_is_like_the_original(
@@ -130,3 +132,26 @@ def test_an_unknown_claim_or_restore_point_or_pool_is_named(modules: Modules, im
     )
     nowhere = ImageSpec("no-such-pool", "", target.image)
     assert "no pool no-such-pool" in modules.restore(nowhere)["msg"]
+
+
+def test_what_was_found_by_its_workload_is_restored_by_it(
+    modules: Modules, images: Images, namespace: Namespace, tmp_path: pathlib.Path
+) -> None:
+    specs = {claim: images.create(history.SIZE) for claim in ("data-0", "data-1")}
+    for claim, spec in specs.items():
+        history.age(images, spec, range(1))
+        namespace.claim(claim, "rook-ceph-block", static_of(spec))
+    namespace.wait_for_claims(*specs)
+    namespace.workload("Deployment", "web", replicas=0, claims=["data-0"])
+    namespace.workload("StatefulSet", "web", replicas=0, claims=["data-1"], templates={})
+    workloads = [{"namespace": namespace.name, "deployments": ["deployment/web", "statefulset/web"]}]
+    resolved = modules.run("k8s_rbd_resolve", workloads=workloads, storage_classes=["rook-ceph-block"])
+    place = {"root": str(modules.root), "cluster": "lab", "timezone": "UTC"}
+    done = modules.run("rbd_export_diff", volumes=resolved["volumes"], init=True, **place)
+    assert len(done["archives"]) == 2
+    for claim, workload in (("data-0", "deployment/web"), ("data-1", "StatefulSet/web")):
+        file = tmp_path / f"{claim}.raw"
+        modules.restore_to({"raw": str(file)}, namespace=namespace.name, workload=workload)
+        assert file.read_bytes() == images.read(specs[claim], name(0))
+    both = modules.restore_to({"raw": str(tmp_path / "x")}, namespace=namespace.name, workload="web")
+    assert "write deployment/web or statefulset/web" in both["msg"]

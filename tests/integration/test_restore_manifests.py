@@ -51,7 +51,7 @@ def backed_up(modules: Modules, images: Images, *claims: str) -> None:
     for claim in claims or ("data-0",):
         spec = images.create(history.SIZE)
         history.age(images, spec, range(1))
-        entry = {**volume(spec, claim), "users": ["StatefulSet/db"]}
+        entry = {**volume(spec, claim), "users": ["statefulset/db"]}
         entries.append({**entry, "manifests": manifests(claim, spec, "shop")})
     modules.run(
         "rbd_export_diff", volumes=entries, root=str(modules.root), cluster="lab", init=True, timezone="UTC"
@@ -113,7 +113,7 @@ def test_a_static_volume_and_its_claim_are_validated_applied_and_bound(
 def test_objects_of_one_name_for_several_volumes_are_refused(modules: Modules, images: Images) -> None:
     backed_up(modules, images, "data-0", "data-1")
     place = {"image": f"{images.name().image}-{{claim}}"}
-    chosen = {"workload": "StatefulSet/db", "check_mode": True}
+    chosen = {"workload": "statefulset/db", "check_mode": True}
     refused = modules.restore_to(place, manifests={"claim": "again"}, **chosen)
     assert "More than one volume would become PersistentVolumeClaim shop/again" in refused["msg"]
     assert "placeholder such as {claim}" in refused["msg"]

@@ -55,7 +55,7 @@ def choose_directories(backup_set: BackupSet, options: t.Mapping[str, t.Any]) ->
         if directory.description["volume"]["namespace"] == namespace
         and (claim is None or directory.description["volume"]["claim"] == claim)
     ]
-    wanted = of_namespace if workload is None else [d for d in of_namespace if workload in _workloads(d)]
+    wanted = of_namespace if workload is None else _used_by(workload, of_namespace)
     what = f"claim {namespace}/{claim}" if claim else f"workload {namespace}/{workload}"
     if not options["image_id"]:
         _refuse_doubt(scan, what, namespace, claim)
@@ -161,6 +161,19 @@ def _by_path(backup_set: BackupSet, scan: Scan, path: str) -> VolumeDirectory:
 
 def _narrow(found: list[VolumeDirectory], image_ids: t.Collection[str]) -> list[VolumeDirectory]:
     return [directory for directory in found if not image_ids or directory.identity.image_id in image_ids]
+
+
+def _used_by(workload: str, directories: t.Sequence[VolumeDirectory]) -> list[VolumeDirectory]:
+    """The volumes of *workload*: ``kind/name``, or the bare name where it is that of one kind only."""
+    kind, slash, name = workload.rpartition("/")
+    known = {one for directory in directories for one in _workloads(directory)}
+    wanted = f"{kind.lower()}/{name}"
+    meant = [one for one in sorted(known) if one == wanted or (not slash and one.endswith(wanted))]
+    if len(meant) > 1:
+        raise InvalidInput(
+            f"There is more than one workload {name}: write {' or '.join(meant)}. Nothing was touched."
+        )
+    return [directory for directory in directories if set(meant) & set(_workloads(directory))]
 
 
 def _workloads(directory: VolumeDirectory) -> t.Collection[str]:

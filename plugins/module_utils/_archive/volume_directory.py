@@ -51,7 +51,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import format_utc, parse_utc
 
 FORMAT = 1
-_WORKLOADS = ("Deployment/", "StatefulSet/")
+_WORKLOADS = ("deployment/", "statefulset/")
 _DESCRIPTION = ("volume", "image", "manifests")
 
 

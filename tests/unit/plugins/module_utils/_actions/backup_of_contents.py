@@ -44,7 +44,7 @@ class BackupOfContents:
         contents: t.Sequence[bytes],
         compression: str = "zstd",
         image_id: str | None = None,
-        users: t.Sequence[str] = ("StatefulSet/db",),
+        users: t.Sequence[str] = ("statefulset/db",),
         digest: bool = True,
         **volume: t.Any,
     ) -> pathlib.Path:

@@ -33,17 +33,19 @@ def test_all_volumes_of_a_workload_at_the_same_point(
 ) -> None:
     backup.add("data-0", [content(1), content(2)])
     backup.add("data-1", [content(3), content(4)])
-    backup.add("other", [content(5)], users=("Deployment/web",))
-    outcome = run(backup, tmp_path / "{claim}-{restore_point}.raw", workload="StatefulSet/db")
+    backup.add("other", [content(5)], users=("deployment/web",))
+    outcome = run(backup, tmp_path / "{claim}-{restore_point}.raw", workload="statefulset/db")
     assert [volume["claim"] for volume in outcome.values["volumes"]] == ["data-0", "data-1"]
     assert (tmp_path / f"data-0-{SECOND}.raw").read_bytes() == content(2)
     assert (tmp_path / f"data-1-{SECOND}.raw").read_bytes() == content(4)
+    (bare,) = run(backup, tmp_path / "bare.raw", workload="web").values["volumes"]
+    assert bare["claim"] == "other"
     with pytest.raises(InvalidInput, match=r"More than one volume would become .*one\.raw"):
-        run(backup, tmp_path / "one.raw", workload="StatefulSet/db")
+        run(backup, tmp_path / "one.raw", workload="statefulset/db")
     with pytest.raises(InvalidInput, match="which is none of"):
-        run(backup, tmp_path / "{pod}.raw", workload="StatefulSet/db")
-    with pytest.raises(InvalidInput, match="on record in that namespace: Deployment/web, StatefulSet/db"):
-        run(backup, tmp_path / "x.raw", workload="Deployment/db")
+        run(backup, tmp_path / "{pod}.raw", workload="statefulset/db")
+    with pytest.raises(InvalidInput, match="on record in that namespace: deployment/web, statefulset/db"):
+        run(backup, tmp_path / "x.raw", workload="deployment/db")
 
 
 def test_volumes_of_a_workload_are_not_restored_at_different_points(
@@ -52,8 +54,8 @@ def test_volumes_of_a_workload_are_not_restored_at_different_points(
     backup.add("data-0", [content(1), content(2), content(3)])
     backup.add("data-1", [content(3), content(4)])
     with pytest.raises(InvalidInput, match=f"newest that all of them have is {SECOND}"):
-        run(backup, tmp_path / "{claim}.raw", workload="StatefulSet/db")
-    outcome = run(backup, tmp_path / "{claim}.raw", workload="StatefulSet/db", restore_point=SECOND)
+        run(backup, tmp_path / "{claim}.raw", workload="statefulset/db")
+    outcome = run(backup, tmp_path / "{claim}.raw", workload="statefulset/db", restore_point=SECOND)
     assert len(outcome.values["volumes"]) == 2
 
 
@@ -67,7 +69,7 @@ def test_a_claim_that_was_created_anew_needs_an_image_id(
     for word in ("aa11", "bb22", "2026-", f"{4 * MIB} bytes", str(first)):
         assert word in caught.value.message
     run(backup, tmp_path / "x.raw", claim="data", image_id=["aa11"])
-    run(backup, tmp_path / "y.raw", workload="StatefulSet/db", image_id=["bb22"])
+    run(backup, tmp_path / "y.raw", workload="statefulset/db", image_id=["bb22"])
     run(backup, tmp_path / "z.raw", directory=os.path.relpath(first, backup.root / "lab"), namespace=None)
     found = [(tmp_path / f"{name}.raw").read_bytes() for name in "xyz"]
     assert found == [content(1), content(2), content(1)]
@@ -77,7 +79,7 @@ def test_a_claim_that_was_created_anew_needs_an_image_id(
         run(backup, tmp_path / "w.raw", directory="shop")
 
 
-@pytest.mark.parametrize("options", [{"claim": "data"}, {"workload": "StatefulSet/db"}])
+@pytest.mark.parametrize("options", [{"claim": "data"}, {"workload": "statefulset/db"}])
 def test_a_directory_that_cannot_be_read_is_never_passed_over_for_another_of_the_claim(
     backup: BackupOfContents, tmp_path: pathlib.Path, options: dict[str, t.Any]
 ) -> None:

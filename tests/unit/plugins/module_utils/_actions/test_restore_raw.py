@@ -83,7 +83,7 @@ def test_a_volume_that_fails_does_not_stop_the_others(
     damaged = backup.add("data-0", [content(1)])
     backup.add("data-1", [content(2)])
     samples.flip(damaged / f"{FIRST}.full.zst", 100)
-    outcome = run(backup, tmp_path / "{claim}.raw", workload="StatefulSet/db")
+    outcome = run(backup, tmp_path / "{claim}.raw", workload="statefulset/db")
     assert [volume["claim"] for volume in outcome.values["volumes"]] == ["data-1"]
     assert [failure["claim"] for failure in outcome.failures] == ["data-0"]
     assert [path.name for path in tmp_path.glob("*.raw")] == ["data-1.raw"]
