@@ -40,9 +40,13 @@ class Conveyor:
         self._raise()
 
     def stop(self) -> None:
-        """Throw away what was not taken yet. Does nothing after ``finish``."""
+        """Throw away what was not taken yet, and let go of *take*. Nothing may be put in from then on."""
         self._stopped = True
         self._end()
+        # *take* is a method of who holds this, or an error has come from there. In a circle with it a compressor and
+        # its threads would wait for the garbage collector, which in a forked child waits for those threads for ever.
+        self._take = _nothing
+        self._error = None
 
     def _end(self) -> None:
         thread, self._thread = self._thread, None
@@ -67,3 +71,7 @@ class Conveyor:
                 BaseException
             ) as error:  # whatever it is, it belongs to the thread that waits for the archive
                 self._error = error
+
+
+def _nothing(_piece: bytes) -> None:
+    """Take a piece, and do nothing with it."""

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import os
 import pathlib
@@ -12,6 +14,7 @@ import random
 import resource
 import subprocess
 import typing as t
+import weakref
 
 import pytest
 
@@ -187,6 +190,30 @@ def test_the_directory_is_made_durable_between_the_two_renames(
     monkeypatch.setattr(os, "fsync", noted_fsync)
     samples.publish(tmp_path, 1)
     assert calls == ["sync file", "sync file", FULL, "sync directory", FULL + ".json", "sync directory"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_compressor_is_let_go_of_with_its_writer(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """Its threads cost memory, and hang a forked child whose garbage collector comes by first."""
+
+    def fail(*_: t.Any) -> t.NoReturn:
+        raise OSError(5, "Input/output error")
+
+    gc.disable()
+    try:
+        with ArchiveWriter(str(tmp_path), FULL, threads=2) as writer:
+            if fails:
+                monkeypatch.setattr(os, "write", fail)
+            with contextlib.suppress(ArchiveError):
+                writer.write(random.Random(1).randbytes(4 << 20))
+                writer.seal(samples.origin(1))
+        gone = weakref.ref(writer)
+        del writer
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("threads", [0, 2])
