@@ -174,11 +174,7 @@ class _Backup:
                 seen, info = read_volume(volume, self._ceph)
                 done = self._plan(volume, seen, directory, examined)
                 description = self._describe(volume, info)
-                times = (
-                    snapshot_time(self._options["prefix"], archive.to.snapshot)
-                    for archive in t.cast(Found, done.found).holdings.archives
-                )
-                newest = max(filter(None, times), default=None)
+                newest = t.cast(Found, done.found).holdings.newest
                 is_new = directory.update_description(description, newest) or is_new
                 if INCOMPLETE in description["image"]["metadata"]:
                     done.messages.append(

@@ -152,14 +152,17 @@ class VolumeDirectory:
 
     def check_still_there(self) -> None:
         """Make sure, once the directory is locked, that it is still that volume's: it may have been removed since it
-        was found, and archives without ``volume.json`` would be nobody's. Raises ArchiveError."""
-        if VolumeDirectory.read(self.path).identity != self.identity:
+        was found, and archives without ``volume.json`` would be nobody's. Another run may also have changed
+        ``description`` since, which is read anew: a key that it has put aside must stay. Raises ArchiveError."""
+        found = VolumeDirectory.read(self.path)
+        if found.identity != self.identity:
             raise ArchiveError(
                 f"{self.path} was replaced by the directory of another volume since this run began. Nothing was "
                 "changed. Run again.",
                 kind=REFUSED,
                 path=self.path,
             )
+        self.description = found.description
 
     def save(self) -> None:
         """Write ``volume.json``. Raises ArchiveError (UNWRITABLE)."""
@@ -200,8 +203,8 @@ class VolumeDirectory:
     def check_removal(self) -> None:
         """Make sure that archives may be removed now, and keep readers out until :meth:`end_removal`.
 
-        Giving the lock back lets them in as well. Raises LockedError when somebody reads
-        them or the lock was lost; ArchiveError.
+        Giving the lock back lets them in as well. Raises LockedError when somebody reads them or the lock was lost;
+        ArchiveError.
         """
         with os_errors("look for readers in", self.path, UNREADABLE, "No archive was removed."):
             check_removal(self.path)

@@ -9,6 +9,7 @@ Oldest first: a restore point is made before the one that stands on it.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive, Snapshot, State
@@ -40,6 +41,12 @@ class Holdings:
     def active(self) -> tuple[Snapshot, ...]:
         """The snapshots in Ceph that may be exported."""
         return tuple(snapshot for snapshot in self.snapshots if snapshot.id not in self.retired)
+
+    @property
+    def newest(self) -> dt.datetime | None:
+        """The time of the newest restore point that was archived, whatever became of its archive; None: none was."""
+        names = {archive.to.snapshot for archive in self.archives} | self.defective
+        return max(filter(None, (snapshot_time(self.prefix, name) for name in names)), default=None)
 
 
 @dataclasses.dataclass(frozen=True)

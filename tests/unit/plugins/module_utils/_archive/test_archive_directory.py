@@ -362,6 +362,17 @@ def test_the_key_of_an_encrypted_image_is_kept_for_the_restore_points_that_need_
     assert {key["note"] for key in keys} == {"third"}
 
 
+def test_a_key_that_another_run_has_put_aside_stays(tmp_path: pathlib.Path) -> None:
+    dek, hour = "rbd.csi.ceph.com/dek", dt.timedelta(hours=1)
+    VolumeDirectory(str(tmp_path), samples.IDENTITY, description("first", dek), samples.NOON).save()
+    late, other = (VolumeDirectory.read(str(tmp_path)) for _run in range(2))
+    other.update_description(description("second", dek), samples.NOON)
+    late.check_still_there()
+    late.update_description(description("third", dek), samples.NOON + hour)
+    keys = [metadata_at(late.description, samples.NOON + hours * hour)[dek] for hours in range(3)]
+    assert keys == ["first", "second", "third"]
+
+
 def test_a_key_that_no_restore_point_needs_is_not_kept(tmp_path: pathlib.Path) -> None:
     dek = ".rbd.csi.ceph.com/dek"
     directory = VolumeDirectory(str(tmp_path), samples.IDENTITY, description("first", dek), samples.NOON)

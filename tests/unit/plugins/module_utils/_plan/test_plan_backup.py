@@ -164,3 +164,13 @@ def test_a_snapshot_that_is_retired_is_neither_lost_nor_exported_nor_a_base() ->
     plan = plan_backup(volume.holdings(), no_parent)
     assert [(e.to, e.base) for e in plan.exports] == [(third, first)]
     assert plan.lost == ()
+
+
+def test_the_newest_restore_point_is_one_also_when_its_archive_is_damaged() -> None:
+    volume = backed_up(2)
+    holdings = volume.holdings()
+    assert holdings.newest == START + DAY
+    damaged = frozenset({names(volume)[1]})
+    holdings = dataclasses.replace(holdings, archives=holdings.archives[:1], defective=damaged)
+    assert holdings.newest == START + DAY
+    assert dataclasses.replace(holdings, archives=(), defective=frozenset()).newest is None
