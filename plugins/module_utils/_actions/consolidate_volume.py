@@ -18,7 +18,10 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidat
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidated import Consolidated, Means
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.in_use import check_not_in_use
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.in_use import (
+    check_not_in_use,
+    is_in_use,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.scan import Scan
@@ -85,6 +88,8 @@ class VolumeConsolidation:
 
         if self._check_mode:
             done = self._plan(volume, seen, directory, has_parent, has_clones)
+            # what a dead run left goes whatever stands in the way of the plan
+            done.changed = not is_in_use(directory.path) and directory.has_leftovers()
             self._note(done, lambda: self._preview(done, directory))
             return done
         with VolumeLock(directory.path):
@@ -104,7 +109,7 @@ class VolumeConsolidation:
         """What would come of carrying out the plan."""
         check_not_in_use(directory.path)
         with self._means.room_for(done, directory):
-            done.changed = not done.plan.is_empty or directory.has_leftovers()
+            done.changed |= not done.plan.is_empty
             done.let_wait(*self._means.pace.remove(done.plan.remove_snapshots, lambda _snapshot: None))
 
     def _note(self, done: Consolidated, step: t.Callable[[], None]) -> None:

@@ -19,9 +19,10 @@ _FLOCK = "hhqqi"  # struct flock of Linux: type, whence, start, length, pid
 
 
 def is_in_use(directory: str) -> bool:
-    """Whether another process holds the lock of *directory*. Raises ArchiveError (UNREADABLE).
+    """Whether somebody, be it this process, holds the lock of *directory*. Raises ArchiveError (UNREADABLE).
 
-    Not for a process that holds it itself: closing the file would drop its lock.
+    What the kernel does not know of, a lease of a host that shares no locks with this one, is not seen: to tell whether
+    it is over takes writing.
     """
     path = os.path.join(directory, LOCK_FILE)
     with os_errors("look at the lock", path, UNREADABLE, "Nothing was changed."):
@@ -38,7 +39,7 @@ def is_in_use(directory: str) -> bool:
 
 
 def check_not_in_use(directory: str) -> None:
-    """Raise LockedError, with who holds it, where another process has the lock of *directory*; ArchiveError."""
+    """Raise LockedError, with who holds it, where :func:`is_in_use` says so; ArchiveError."""
     if is_in_use(directory):
         with os_errors("look at the lock of", directory, UNREADABLE, "Nothing was changed."):
             lease = read_lease(os.path.join(directory, LOCK_FILE))[0]
