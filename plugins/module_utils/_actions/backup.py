@@ -154,6 +154,8 @@ class _Backup:
             examined = self._examine(directory)
             done = self._plan(volume, seen, directory, examined)
             if self._check_mode:
+                if directory is None:
+                    self._set.check_mounted(volume)
                 return self._estimated(done)
             if only_look:
                 done.pending = done.plan.exports

@@ -289,6 +289,7 @@ def _remember(choice: Choice, digest: str, now: dt.datetime) -> bool:
     """Put the image digest on record, for the next restore to be compared with; return whether that was possible."""
     try:
         with VolumeLock(choice.directory.path):
+            choice.directory.check_still_there()  # where nothing kept it from being removed meanwhile
             proof = load_proof(choice.directory.path)
             proof.record_replayed(choice.chain[-1].to, digest, now)
             save_proof(choice.directory.path, proof)

@@ -170,20 +170,25 @@ class BackupSet:
                 kind=REFUSED,
                 path=self.path,
             )
-        parent = self.path
-        # not the claim's: to move a volume out of the set leaves that empty
-        self._refuse_unmounted(os.path.join(parent, names.component(volume.namespace)))
-        for part in (volume.namespace, volume.claim):
-            parent = os.path.join(parent, names.component(part))
+        self.check_mounted(volume)
+        namespace, claim, path = _places(self.path, volume, identity)
+        for parent in (namespace, claim):
             make_directory(parent)
-        leaf = f"{names.component(volume.spec.image)}--{names.component(identity.image_id)}"
-        path, number = os.path.join(parent, leaf), 1
-        self._refuse_unmounted(path)
+        number = 1
         directory = _volume_at(path, identity, description)
         while directory.identity != identity:
             number += 1
             directory = _volume_at(f"{path}--{number}", identity, description)
         return directory
+
+    def check_mounted(self, volume: Volume) -> None:
+        """Refuse a *volume* that would get a second chain in a mount point without its disk. Its identity must be
+        proved; nothing is written. Raises ArchiveError."""
+        if volume.identity:
+            # not the claim's directory: to move a volume out of the set leaves that empty
+            namespace, _claim, path = _places(self.path, volume, volume.identity)
+            for place in (namespace, path):
+                self._refuse_unmounted(place)
 
     def _refuse_unmounted(self, path: str) -> None:
         """Refuse a directory that is there and wholly empty where volumes were consolidated: a mount point without its
@@ -218,6 +223,14 @@ class BackupSet:
             record = dataclasses.replace(record, timezone=timezone, prefix=self.prefix, consolidated=merged)
             write_record(self.path, record)
         self._record = record
+
+
+def _places(path: str, volume: Volume, identity: Identity) -> tuple[str, str, str]:
+    """The directories that a new volume of the set in *path* gets: its namespace's, its claim's, its own."""
+    namespace = os.path.join(path, names.component(volume.namespace))
+    claim = os.path.join(namespace, names.component(volume.claim))
+    own = f"{names.component(volume.spec.image)}--{names.component(identity.image_id)}"
+    return namespace, claim, os.path.join(claim, own)
 
 
 def _volume_at(path: str, identity: Identity, description: t.Mapping[str, t.Any]) -> VolumeDirectory:

@@ -303,8 +303,11 @@ def test_an_empty_directory_where_a_volume_was_is_a_disk_that_is_not_mounted(
     os.rename(mount_point, tmp_path / "disk")
     os.mkdir(mount_point)
     with pytest.raises(ArchiveError, match="not mounted"):
+        backup_set.check_mounted(samples.VOLUME)
+    with pytest.raises(ArchiveError, match="not mounted"):
         create(backup_set)
     assert os.listdir(mount_point) == []
+    backup_set.check_mounted(volume("2", namespace="other"))
     create(backup_set, volume("2", namespace="other"))
     os.rmdir(mount_point)
     create(backup_set)
