@@ -17,8 +17,8 @@ import pytest
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import check_filesystem
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import BackupError, InvalidInput
-from ansible_collections.rbd_backup.gfs.tests.integration import mounts
 from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB
+from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils import mounts
 
 EXT4 = ("mke2fs", "-q", "-t", "ext4")
 XFS: tuple[t.Any, ...] = (320 * MIB, "mkfs.xfs", "-q")

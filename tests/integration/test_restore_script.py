@@ -14,10 +14,11 @@ import sys
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.tests.integration import history, mounts
+from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.history import name
 from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB, Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
+from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils import mounts
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "restore.py"
 
