@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.commands import Commands
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
@@ -155,15 +155,16 @@ def test_a_listing_that_cannot_be_trusted_stops_every_removal(
 ) -> None:
     """The real rbd does not cut its own answer short; a connection on the way may."""
     before = history.snapshots(images, spec)
-    monkeypatch.setattr(RbdClient, "_read", cut_short(RbdClient._read))
+    monkeypatch.setattr(Commands, "look", cut_short(Commands.look))
     assert "empty where JSON was asked for" in run(modules, spec)["failures"][0]["message"]
     monkeypatch.undo()
     assert history.snapshots(images, spec) == before
     assert len(history.archives(modules)) == 4
 
 
-def cut_short(read: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
-    def instead(client: RbdClient, doing: str, answer: bytes, parse: t.Callable[[bytes], t.Any]) -> t.Any:
-        return read(client, doing, b"" if "listing the snapshots" in doing else answer, parse)
+def cut_short(look: t.Callable[..., bytes]) -> t.Callable[..., bytes]:
+    def instead(commands: Commands, doing: str, argv: t.Sequence[str]) -> bytes:
+        answer = look(commands, doing, argv)
+        return b"" if "listing the snapshots" in doing else answer
 
     return instead
