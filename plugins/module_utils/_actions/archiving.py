@@ -114,7 +114,8 @@ class Exporter:
         """Export *export* and publish the archive; *prove* and *supersedes* are as in :meth:`publishing.Draft.publish`.
 
         *estimated_bytes* is the room to look for. A stream that breaks is exported again from its beginning. Raises
-        CephError, StreamError or ArchiveError, and Cancelled when the time is over; nothing is published then.
+        CephError, StreamError or ArchiveError, LockedError when the directory's lock was lost, and Cancelled when the
+        time is over; nothing is published then.
         """
         clock = time.monotonic()
         attempt = 1

@@ -20,7 +20,8 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.remaking impo
 def merge_archives(publisher: Publisher, remake: Remake) -> Archive:
     """Merge the inputs of *remake*, each proved in the same pass, and publish the archive once it is proved itself.
 
-    Raises ArchiveError, with the kind DAMAGED where an input is not what was recorded; nothing is published then.
+    Raises ArchiveError, with the kind DAMAGED where an input is not what was recorded, and LockedError; nothing is
+    published then.
     """
     path = publisher.directory.path
     with publisher.begin(remake.to, remake.base, remake.reason) as draft:

@@ -115,7 +115,10 @@ class Draft:
         return self._writer.stored_bytes
 
     def write(self, header: Header, records: t.Iterable[Record]) -> str | None:
-        """Take in the whole stream. Returns the image digest of a full. Raises what *records* raise; ArchiveError."""
+        """Take in the whole stream. Returns the image digest of a full.
+
+        Raises what *records* raise; ArchiveError, and LockedError when the directory's lock was lost.
+        """
         digest = None if self._base else ImageDigest(self._to.size)
         diff = DiffWriter(self._writer.write)
         diff.header(header)
@@ -133,8 +136,8 @@ class Draft:
         """Give the archive its name; with *prove* only after it was read back from disk.
 
         One that takes the place of a damaged archive is always proved, and then the damaged one goes: what bears its
-        name, and the archives *supersedes*. *ceph_version* is empty where nothing came from Ceph. Raises ArchiveError;
-        nothing is published then.
+        name, and the archives *supersedes*. *ceph_version* is empty where nothing came from Ceph. Raises ArchiveError
+        and LockedError; nothing is published then, unless it was what it replaces that could not be removed.
         """
         directory = self._publisher.directory
         archive = self._writer.seal(
