@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import os
+import threading
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import names
@@ -50,6 +51,7 @@ class BackupSet:
         self._record = record
         self._exists = exists
         self.prefix = prefix or record.prefix
+        self._creating = threading.Lock()
 
     @property
     def set_id(self) -> str:
@@ -170,10 +172,11 @@ class BackupSet:
                 kind=REFUSED,
                 path=self.path,
             )
-        self.check_mounted(volume)
         namespace, claim, path = _places(self.path, volume, identity)
-        for parent in (namespace, claim):
-            make_directory(parent)
+        with self._creating:  # a namespace's directory that another thread has just made is empty as well
+            self.check_mounted(volume)
+            for parent in (namespace, claim):
+                make_directory(parent)
         number = 1
         directory = _volume_at(path, identity, description)
         while directory.identity != identity:

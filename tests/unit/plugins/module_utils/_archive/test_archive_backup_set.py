@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import errno
 import os
 import pathlib
 import shutil
+import time
 import typing as t
 
 import pytest
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import backup_set as under_test
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import (
     atomic_write_json,
@@ -311,6 +314,26 @@ def test_an_empty_directory_where_a_volume_was_is_a_disk_that_is_not_mounted(
     create(backup_set, volume("2", namespace="other"))
     os.rmdir(mount_point)
     create(backup_set)
+
+
+def test_a_namespace_that_another_thread_has_just_made_is_no_mount_point(
+    backup_set: BackupSet, path: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = backup_set.key(create(backup_set))
+    backup_set.record_consolidation({key: Consolidated(samples.NOON, {"daily": 7}, 7)}, ZONE)
+    os.rename(os.path.join(path, key.split(os.sep)[0]), tmp_path / "away")
+    make_directory = under_test.make_directory
+
+    def slowly(place: str) -> bool:
+        made = make_directory(place)
+        time.sleep(0.05)
+        return made
+
+    monkeypatch.setattr(under_test, "make_directory", slowly)
+    found = [volume(str(number), claim=f"data-{number}") for number in range(4)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda one: create(backup_set, one), found))
+    assert [directory.identity for directory in made] == [one.identity for one in found]
 
 
 def test_a_volume_that_was_removed_or_moved_away_may_come_back(
