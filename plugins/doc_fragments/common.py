@@ -53,7 +53,7 @@ options:
 options:
   root:
     description:
-      - The backup directory that holds one directory for each cluster, as an absolute path.
+      - The backup root, which holds one directory for each cluster, as an absolute path.
       - It must exist; mount it first.
     type: path
     required: true
@@ -93,8 +93,8 @@ options:
       - How many threads V(zstd) compresses each archive with, 0 to 16. V(0) is one that also hashes and writes.
         At the default level each thread takes about 10 MiB of memory, for each volume that is worked on; more at high
         levels.
-      - If not given, half of the processors that the module may use, at most 4; V(0) where these are fewer than 4
-        processors.
+      - If not given, half of the processors that the module may use, at most 4; V(0) where there are fewer than 4 of
+        them.
     type: int
 """
 

@@ -76,8 +76,8 @@ options:
     default: recorded
   minimum_free:
     description:
-      - How many bytes of the backup directory's file system stay free. An export that would not fit is not begun, and
-        its volume fails. M(rbd_backup.gfs.gfs_consolidate) may use them, because it gives room back.
+      - How many bytes of each file system that archives are written to stay free. An export that would not fit is not
+        begun, and its volume fails. M(rbd_backup.gfs.gfs_consolidate) may use them, because it gives room back.
       - The size of a full is estimated from what C(rbd du) says and how well the last full was compressed; that of a
         diff is the size of the largest of the last seven. Where that is not known, only O(minimum_free) is demanded.
     type: int

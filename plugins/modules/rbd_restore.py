@@ -248,8 +248,8 @@ volumes:
       type: str
     image_digest_recorded:
       description:
-        - Whether this restore put the digest on record because there was none. False also where the backup directory
-          could not be written to.
+        - Whether this restore put the digest on record because there was none. False also where the directory of the
+          volume could not be written to.
       type: bool
     metadata:
       description: The keys of the metadata that the image got.
