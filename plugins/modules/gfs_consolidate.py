@@ -36,7 +36,7 @@ attributes:
   idempotent:
     support: partial
     details:
-      - A second run changes nothing, unless the first one left snapshots to it, which are in RV(waiting).
+      - A second run changes nothing, unless the first one left snapshots to it; these are in RV(waiting).
 options:
   retention:
     description: How many restore points stay. Not all three numbers can be 0. The newest one always stays.
@@ -106,13 +106,14 @@ options:
   remove_unarchived:
     description:
       - Remove snapshots that retention does not keep also when they were never exported. They are reported under
-        C(unarchived) and stay otherwise.
+        RV(plans[].unarchived) and stay otherwise.
     type: bool
     default: false
   remove_without_snapshot:
     description:
-      - Remove the restore points whose snapshot is gone from Ceph, which are reported under C(without_snapshot) and
-        follow retention like all others otherwise. Protected ones and the newest one stay.
+      - Remove the restore points whose snapshot is gone from Ceph, which are reported under
+        RV(plans[].without_snapshot) and follow retention like all others otherwise. Protected ones and the newest one
+        stay.
     type: bool
     default: false
   remove_unused_volumes:
@@ -125,8 +126,8 @@ options:
     default: []
   volumes_complete:
     description:
-      - Whether O(volumes) names all volumes of all workloads that are backed up into this set, and none was left
-        unsolved in finding them.
+      - Whether O(volumes) names all volumes of all workloads that are backed up into this set, and finding them left no
+        problem, so RV(rbd_backup.gfs.k8s_rbd_resolve#module:problems) is empty.
     type: bool
     default: false
   accept_policy_change:
@@ -290,9 +291,9 @@ waiting:
   elements: dict
 unused_volumes:
   description:
-    - The volumes in the backup set that are not among O(volumes), with C(directory), C(namespace), C(claim), C(image),
-      C(archives) (their number), C(stored_bytes), C(removed), C(remove_archives) (the files that go),
-      C(remove_snapshots) (the snapshots that go) and C(note).
+    - The volumes in the backup set that are not among O(volumes), with C(directory) (relative to the backup set, as
+      O(remove_unused_volumes) takes it), C(namespace), C(claim), C(image), C(archives) (their number), C(stored_bytes),
+      C(removed), C(remove_archives) (the files that go), C(remove_snapshots) (the snapshots that go) and C(note).
     - C(archives) and C(stored_bytes) are null of one whose directory cannot be read, which is among RV(failures) then.
   returned: success, or when only volumes failed
   type: list

@@ -111,7 +111,7 @@ volumes:
       type: str
       sample: 10226b8b4567
     directory:
-      description: The directory of the volume; null when it has none.
+      description: The directory of the volume, as an absolute path; null when it has none.
       type: str
     used:
       description: Whether the volume is among O(volumes); null where nobody knows.

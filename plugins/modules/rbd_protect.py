@@ -72,7 +72,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 directory:
-  description: The directory of the volume.
+  description: The directory of the volume, as an absolute path.
   returned: success
   type: str
   sample: /srv/backup/production/shop/data-db-0/csi-vol-5f1b4c3e--10226b8b4567

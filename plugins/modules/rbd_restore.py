@@ -15,8 +15,8 @@ description:
   - Restores one restore point of a volume, or of all volumes of a workload, into RBD images or into raw files.
   - The whole chain of archives is read from disk and proved before anything is created. It is then merged into one
     stream on the fly, so that no snapshot is left on the restored image.
-  - Until it is proved a new image has a name that ends in C(.unproved-restore-) and eight digits, and a raw file one
-    that begins with C(.tmp-). Both are removed when the restore fails.
+  - Until it is proved a new image has a name that ends in C(.unproved-restore-) and eight hexadecimal digits, and a raw
+    file one that begins with C(.tmp-). Both are removed when the restore fails.
   - While it reads, a consolidation removes nothing of the volume; exports go on beside it. Where the directory cannot
     be written, for example on a read-only mount, it reads without that protection and warns.
   - An image that exists is written to with O(target.overwrite) only. Its snapshots stay.
@@ -44,7 +44,7 @@ attributes:
         written anew.
 options:
   namespace:
-    description: Namespace of the claim or workload. Required with either.
+    description: Namespace of O(claim) or O(workload). Required with either.
   claim:
     description: Name of the claim. Exactly one of O(claim), O(workload) and O(directory) says what is restored.
   workload:
@@ -107,7 +107,8 @@ options:
           - Whether an image of that name may be overwritten. It must have no watcher. All of its content is removed
             first; it keeps its id, features, object size, data pool and snapshots, and gets the size of the restore
             point.
-          - Until it is complete, its metadata C(rbd_backup_gfs/restore) says C(incomplete).
+          - "Until it is complete, its metadata C(rbd_backup_gfs/restore) says
+            C(incomplete: <restore point>, restore <token>). A restore that completes removes that again."
         type: bool
         default: false
   manifests:
@@ -119,7 +120,7 @@ options:
     type: dict
     suboptions:
       namespace:
-        description: Namespace of the claim. The original's if not given.
+        description: Namespace of the claim; with O(manifests.apply) it must exist. The original's if not given.
         type: str
       claim:
         description: Name of the claim. The original's if not given.
@@ -204,7 +205,7 @@ volumes:
   elements: dict
   contains:
     directory:
-      description: The directory of the volume.
+      description: The directory of the volume, as an absolute path.
       type: str
       sample: /srv/backup/production/shop/data-db-0/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02--10226b8b4567
     <<: &claim
