@@ -131,7 +131,7 @@ volumes:
       type: str
       sample: replicapool/csi-snap-2f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02@csi-snap-2f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
     users:
-      description: The workloads that use it.
+      description: The workloads that use it. Where V(all) was asked for, also what else does, such as C(job/nightly).
       type: list
       elements: str
       sample: [statefulset/db]
