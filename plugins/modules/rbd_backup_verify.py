@@ -238,7 +238,9 @@ failures:
               difference to a live snapshot, where in the image. Null where only a sum does not agree.
           type: int
         kind:
-          description: V(damaged), V(missing), V(manifest), or V(unreadable), which is no proof of damage.
+          description:
+            - V(damaged), V(missing), V(manifest), V(refused) where a manifest speaks of another image, or
+              V(unreadable), which is no proof of damage.
           type: str
         message:
           description: What is wrong.
