@@ -169,7 +169,7 @@ def test_a_good_archive_of_an_earlier_snapshot_of_the_same_name_is_left_alone(
         images.rbd(spec, "snap", "rm", "--snap", name(number), "--no-progress")
     history.age(images, spec, [0])
     result = modules.backup([spec])
-    assert "earlier snapshot of that name" in result["msg"]
+    assert "another snapshot of that name" in result["msg"]
     assert {number: history.restored(images, modules, name(number)) for number in range(2)} == content
 
 

@@ -159,15 +159,17 @@ def _remove(ceph: RbdClient, unproved: ImageSpec) -> str | None:
 def _into_existing(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
     mark = _mark(ceph, target.spec, choice.snapshot)
     state = "its content may be gone in part"
+    whole = f"it holds {choice.snapshot}, and proved, but maybe not all metadata"
     try:
         ceph.empty_image(target.spec, choice.chain[-1].to.size)
         state = f"its content is gone, and it holds a part of {choice.snapshot} at most"
         _check_alone(ceph, target.spec, mark)
         digest = _fill(ceph, choice, target.spec)
-        state = f"it holds {choice.snapshot}, and proved, but maybe not all metadata"
+        state = whole
         _set_metadata(ceph, choice, target.spec, target.metadata)
         state = f"{choice.snapshot} was brought into it, and maybe not that alone"
         _check_alone(ceph, target.spec, mark)
+        state = whole
         ceph.remove_metadata(target.spec, INCOMPLETE)
     except Exception as error:
         raise HalfDone(
