@@ -21,7 +21,7 @@ from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 
 MIB = 1 << 20
 SNAPSHOT = "gfs-20261101T000000Z"
-WORKLOAD = "Deployment/bench"
+WORKLOAD = "deployment/bench"
 _BLOCK = 4096
 
 
