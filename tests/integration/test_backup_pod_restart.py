@@ -35,6 +35,7 @@ class Toolbox:
         self._kubectl = ["kubectl", "--kubeconfig", lab.admin_kubeconfig, "--namespace", "rook-ceph"]
         self._name = f"test-tools-{uuid.uuid4().hex[:8]}"
         self.selector = f"app={self._name}"
+        self._gone: set[str] = set()
 
     def start(self) -> None:
         deployment = json.loads(self._do("get", "deployment", "rook-ceph-tools", "--output", "json"))
@@ -46,17 +47,27 @@ class Toolbox:
         self.wait()
 
     def wait(self) -> None:
-        """Wait until there is one pod, and it is ready."""
-        self._do("rollout", "status", f"deployment/{self._name}", "--timeout=90s")
+        """Wait until there is one pod, and it is ready: with another container than those that are gone, of which the
+        API server may not know yet."""
+
+        def is_ready() -> bool:
+            containers = self._containers()
+            return (
+                len(containers) == 1
+                and containers[0]["ready"]
+                and containers[0]["containerID"] not in self._gone
+            )
+
+        eventually(is_ready, seconds=120)
 
     def replace(self) -> None:
         """Remove the pod: another one takes its place."""
+        self._leave()
         self._do("delete", "pod", "--selector", self.selector, "--grace-period=0", "--force")
 
     def restart(self) -> None:
         """Kill the first process of its container, which ends all others there; the pod stays the same one."""
-        (pod,) = json.loads(self._do("get", "pods", "--selector", self.selector, "--output", "json"))["items"]
-        container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+        container = self._leave().rpartition("/")[2]
         for directory in pathlib.Path("/proc").glob("[0-9]*"):
             try:
                 is_there = container in (directory / "cgroup").read_text()
@@ -67,6 +78,15 @@ class Toolbox:
                 continue  # it ended meanwhile
             if is_there and is_first == ["1"]:
                 os.kill(int(directory.name), signal.SIGKILL)
+
+    def _leave(self) -> str:
+        (container,) = self._containers()
+        self._gone.add(container["containerID"])
+        return str(container["containerID"])
+
+    def _containers(self) -> list[dict[str, t.Any]]:
+        pods = json.loads(self._do("get", "pods", "--selector", self.selector, "--output", "json"))["items"]
+        return [status for pod in pods for status in pod["status"].get("containerStatuses", ())]
 
     def remove(self) -> None:
         self._do("delete", "deployment", self._name, "--wait=false", "--ignore-not-found")
