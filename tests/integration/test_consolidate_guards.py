@@ -12,21 +12,16 @@ import pytest
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.commands import Commands
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
+from ansible_collections.rbd_backup.gfs.tests.integration.consolidating import run
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
 from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
-
-RETENTION = {"daily": 1, "weekly": 0, "monthly": 0}
 
 
 @pytest.fixture
 def spec(modules: Modules, images: Images) -> ImageSpec:
     """An image with four days of history, all backed up."""
     return history.backed_up(images, modules, 4)
-
-
-def run(modules: Modules, spec: ImageSpec, **options: t.Any) -> dict[str, t.Any]:
-    return modules.consolidate([spec], **{"retention": RETENTION, "time": day(4), **options})
 
 
 def test_the_failure_of_one_volume_does_not_disarm_the_guards_of_another(

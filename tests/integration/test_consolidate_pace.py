@@ -15,21 +15,16 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import Rb
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
+from ansible_collections.rbd_backup.gfs.tests.integration.consolidating import run
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
 from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
-
-RETENTION = {"daily": 1, "weekly": 0, "monthly": 0}
 
 
 @pytest.fixture
 def spec(modules: Modules, images: Images) -> ImageSpec:
     """An image with four days of history, all backed up."""
     return history.backed_up(images, modules, 4)
-
-
-def run(modules: Modules, *specs: ImageSpec, **options: t.Any) -> dict[str, t.Any]:
-    return modules.consolidate(specs, **{"retention": RETENTION, "time": day(4), **options})
 
 
 def test_what_waits_for_its_removal_is_retired_and_a_backup_in_between_exports_nothing_of_it(

@@ -7,28 +7,22 @@ from __future__ import annotations
 
 import os
 import signal
-import typing as t
 
 import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
+from ansible_collections.rbd_backup.gfs.tests.integration.consolidating import run
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
 from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
-
-RETENTION = {"daily": 1, "weekly": 0, "monthly": 0}
 
 
 @pytest.fixture
 def spec(modules: Modules, images: Images) -> ImageSpec:
     """An image with four days of history, all backed up."""
     return history.backed_up(images, modules, 4)
-
-
-def run(modules: Modules, *specs: ImageSpec, **options: t.Any) -> dict[str, t.Any]:
-    return modules.consolidate(specs, **{"retention": RETENTION, "time": day(4), **options})
 
 
 def test_volumes_that_no_workload_uses_are_reported_and_go_only_where_they_are_named(
