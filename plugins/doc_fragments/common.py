@@ -93,8 +93,7 @@ options:
       - How many threads V(zstd) compresses each archive with, 0 to 16. V(0) is one that also hashes and writes.
         At the default level each thread takes about 10 MiB of memory, for each volume that is worked on; more at high
         levels.
-      - If not given, half of the processors that the module may use, at most 4; V(0) where there are fewer than 4 of
-        them.
+      - If not given, half of the processors that the module may use, at least 2 and at most 4; V(0) on a single one.
     type: int
 """
 

@@ -13,7 +13,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volum
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._argument_specs import ACCESS
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import BackupError, MissingLibrary
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.auth_spec import secrets_in
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.kubeconfig import secrets_in
 
 
 class _Module(AnsibleModule):

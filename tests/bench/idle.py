@@ -59,10 +59,9 @@ class Canned(Runner):
     def run(self, argv: t.Sequence[str], timeout: float) -> Completed:
         """See Runner."""
         self.commands += 1
-        if "fsid" in argv:
-            return Completed(0, json.dumps({"fsid": FSID}).encode(), "")
         if "osd" in argv:
-            return Completed(0, json.dumps([{"pool_id": 1, "pool_name": "rbd"}]).encode(), "")
+            pools = [{"pool": 1, "pool_name": "rbd"}]
+            return Completed(0, json.dumps({"fsid": FSID, "pools": pools}).encode(), "")
         if "--long" in argv:
             return Completed(0, self._listing, "")
         raise AssertionError(f"an idle run asks for nothing else: {argv}")

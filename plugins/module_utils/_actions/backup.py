@@ -163,8 +163,10 @@ class _Backup:
             if not (done.plan.exports or _has_leftovers(directory, done)):
                 return done
         is_new = directory is None
+        description = None
         if directory is None:
-            directory = self._set.create(volume, self._describe(volume, read_volume(volume, self._ceph)[1]))
+            seen, description = self._read(volume, seen)
+            directory = self._set.create(volume, description)
         with VolumeLock(directory.path):
             directory.check_still_there()
             cleaned = directory.clean_temporaries()
@@ -172,10 +174,10 @@ class _Backup:
             defects.note(directory, examined, self._now())
             done = self._plan(volume, seen, directory, examined)
             if done.plan.exports:
-                # the listing may be old by now
-                seen, info = read_volume(volume, self._ceph)
-                done = self._plan(volume, seen, directory, examined)
-                description = self._describe(volume, info)
+                if description is None:
+                    # another run may have been at work until we had the lock
+                    seen, description = self._read(volume)
+                    done = self._plan(volume, seen, directory, examined)
                 newest = t.cast(Found, done.found).holdings.newest
                 is_new = directory.update_description(description, newest) or is_new
                 if INCOMPLETE in description["image"]["metadata"]:
@@ -253,8 +255,12 @@ class _Backup:
         }
         return done
 
-    def _describe(self, volume: Volume, info: ImageInfo) -> dict[str, t.Any]:
-        return describe(volume, info, self._ceph.metadata(volume.spec))
+    def _read(self, volume: Volume, seen: Seen | None = None) -> tuple[Seen, dict[str, t.Any]]:
+        """Ask Ceph for the volume alone, as far as *seen* does not tell; also for what ``volume.json`` keeps of it."""
+        if seen is None or seen.info is None:
+            seen = read_volume(volume, self._ceph)
+        info = t.cast(ImageInfo, seen.info)
+        return seen, describe(volume, info, self._ceph.metadata(volume.spec))
 
     def _snapshots(self, volume: Volume, seen: Seen) -> tuple[Snapshot, ...]:
         snapshots = ours(seen.snapshots, self._options["prefix"])

@@ -39,11 +39,15 @@ PATIENCE = 3
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """A volume as Ceph showed it: its proved identity, its size in bytes, its snapshots in ascending id."""
+    """A volume as Ceph showed it: its proved identity, its size in bytes, its snapshots in ascending id.
+
+    ``info`` is what only the image itself tells; None where a listing was enough.
+    """
 
     identity: Identity
     size: int
     snapshots: tuple[Snapshot, ...]
+    info: ImageInfo | None = dataclasses.field(default=None, compare=False)
 
 
 class Census:
@@ -72,13 +76,13 @@ class Census:
         """
         pool = self._lists.get((volume.spec.pool, volume.spec.rados_namespace))
         if pool is None:
-            return read_volume(volume, self._ceph)[0]
+            return read_volume(volume, self._ceph)
         listed = pool.find(volume.spec.image)
         if listed is not None:
             identity = self._ceph.identity(volume.spec, listed)
             return Seen(check_identity(volume, identity), listed.size, listed.snapshots)
         try:
-            return read_volume(volume, self._ceph)[0]
+            return read_volume(volume, self._ceph)
         except NotFound as error:
             if pool.has_name(volume.spec.image):
                 raise CephError(
@@ -92,13 +96,13 @@ class Census:
             raise
 
 
-def read_volume(volume: Volume, ceph: RbdClient) -> tuple[Seen, ImageInfo]:
+def read_volume(volume: Volume, ceph: RbdClient) -> Seen:
     """Ask Ceph for one *volume* alone, as it is now; also for what a listing does not tell.
 
     Raises as :meth:`Census.look`.
     """
     identity, info = prove_identity(volume, ceph)
-    return Seen(identity, info.size, ceph.snapshots(volume.spec)), info
+    return Seen(identity, info.size, ceph.snapshots(volume.spec), info)
 
 
 class _PoolList:

@@ -143,7 +143,7 @@ class Steps:
             return
         volume = self._done.volume
         # to make archives again may have taken hours: an id counts only in the image that it was read from
-        there = {(s.id, s.name) for s in read_volume(volume, self._ceph)[0].snapshots}
+        there = {(s.id, s.name) for s in read_volume(volume, self._ceph).snapshots}
         left = [snapshot for snapshot in snapshots if (snapshot.id, snapshot.name) in there]
         self._done.let_wait(*self._means.pace.remove(left, self._remove_one))
 

@@ -99,7 +99,7 @@ class VolumeConsolidation:
             if not done.plan.is_empty:
                 # The listing may be old by now. Whoever makes a clone between this question and the removal loses
                 # nothing: rbd refuses to remove what is protected, and puts aside what clones of its own need.
-                seen = read_volume(volume, self._ceph)[0]
+                seen = read_volume(volume, self._ceph)
                 done = self._plan(volume, seen, directory, has_parent, has_clones)
             done.changed = bool(cleaned)
             self._note(done, Steps(self._means, done, seen.identity, directory).run)

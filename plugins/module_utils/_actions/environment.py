@@ -11,8 +11,10 @@ import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.access import open_ceph
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster, connect
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import parse_utc
+
+if t.TYPE_CHECKING:
+    from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster
 
 
 class Environment:
@@ -27,6 +29,9 @@ class Environment:
     def cluster(self) -> Cluster:
         """The Kubernetes cluster. Raises KubernetesError."""
         if self._cluster is None:
+            # Not above: the kubernetes library takes as long to import as everything else, and a local rbd needs none.
+            from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import connect
+
             self._cluster = connect(self.options)
         return self._cluster
 

@@ -177,7 +177,7 @@ class _Remover:
     def __call__(self, volume: Volume) -> _Done:
         found = self._named(self._census.look(volume))
         if found:
-            found = self._named(read_volume(volume, self._ceph)[0])
+            found = self._named(read_volume(volume, self._ceph))
         for snapshot in found:
             self._remove(volume, snapshot)
         return _Done(volume, self._name, bool(found))

@@ -107,9 +107,8 @@ def compressor(compression: str, level: int | None = None, threads: int | None =
 
 def usual_threads(processors: int) -> int:
     """Return how many threads compress where nothing is said: half of the processors, for there is more to do than
-    that, and none beside the one that also hashes and writes where that is a single one."""
-    half = min(processors // 2, _USUAL_THREADS)
-    return half if half > 1 else 0
+    that; two already where there are two or three, for it is most of the work; none on a single one."""
+    return min(max(processors // 2, 2), _USUAL_THREADS) if processors > 1 else 0
 
 
 def decompress(source: Source, compression: str, name: str) -> t.Iterator[bytes]:

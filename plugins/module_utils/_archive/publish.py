@@ -41,7 +41,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import Inva
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive
 
 _PIECE = 1 << 20
-"""What is hashed and compressed at once, in bytes: few calls, each of which lets the other threads work meanwhile."""
+"""Smaller ones are hashed and compressed together, in bytes: few calls, each of which lets the other threads work."""
 
 _SETTLED = 8 << 20
 """After so many bytes the system is asked to begin writing them out, so that the last fsync has little left to do."""
@@ -121,6 +121,11 @@ class ArchiveWriter:
         Raises LockedError soon after the lock of the directory was lost.
         """
         self._stream_bytes += len(data)
+        if len(data) >= _PIECE:
+            self._hand_over()
+            self._conveyor.put(data)  # alone: to join it with its small neighbours would copy it
+            self._check_lock()
+            return
         self._piece.append(data)
         self._piece_bytes += len(data)
         if self._piece_bytes >= _PIECE:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.local import LocalRunner
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.pod import PodRunner
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.runner import Runner
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import InvalidInput
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster
+
+if t.TYPE_CHECKING:
+    from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster
 
 
 def open_ceph(options: t.Mapping[str, t.Any], cluster: t.Callable[[], Cluster]) -> RbdClient:
@@ -25,6 +26,9 @@ def open_ceph(options: t.Mapping[str, t.Any], cluster: t.Callable[[], Cluster]) 
             raise InvalidInput(f"ceph.{name} is {options[name]}: it must be a positive number of seconds.")
     runner: Runner
     if options["mode"] == "pod":
+        # Not above: it brings the kubernetes library, which a local rbd does not need and which takes long to import.
+        from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.pod import PodRunner
+
         runner = PodRunner(cluster, options["namespace"], options["selector"], options["container"])
     else:
         runner = LocalRunner()

@@ -92,18 +92,11 @@ def has_children(answer: bytes) -> bool:
     return bool(_list(load(answer)))
 
 
-def fsid(answer: bytes) -> str:
-    """Read ``ceph fsid``. Raises CephError."""
-    return _text(_object(load(answer)), "fsid")
-
-
-def pool_ids(answer: bytes) -> dict[str, int]:
-    """Read ``ceph osd pool ls detail``. Raises CephError."""
-    pools = [_object(entry) for entry in _list(load(answer))]
-    # Called "pool_id" in every release seen; "pool" is its name in the OSD map.
-    return {
-        _text(pool, "pool_name"): _number(pool, "pool_id" if "pool_id" in pool else "pool") for pool in pools
-    }
+def cluster(answer: bytes) -> tuple[str, dict[str, int]]:
+    """Read ``ceph osd dump``: the cluster's fsid, and the id of every pool by its name. Raises CephError."""
+    found = _object(load(answer))
+    pools = [_object(entry) for entry in _list(found.get("pools"))]
+    return _text(found, "fsid"), {_text(pool, "pool_name"): _number(pool, "pool") for pool in pools}
 
 
 def watchers(answer: bytes) -> int:

@@ -70,27 +70,16 @@ class RbdClient:
         self._rbd = ("rbd", *common, *_QUIET, "--client-mount-timeout", connect, *extra_args)
         self._ceph = ("ceph", *common, *_QUIET, "--connect-timeout", connect, *extra_args)
         self._lock = threading.Lock()
-        self._fsid: str | None = None
-        self._pool_ids: dict[str, int] | None = None
+        self._cluster: tuple[str, dict[str, int]] | None = None
         self._version: str | None = None
 
     def fsid(self) -> str:
-        """Return the id of the Ceph cluster; asked once."""
-        with self._lock:
-            if self._fsid is None:
-                command = (*self._ceph, "fsid", "--format", "json")
-                self._fsid = self._commands.ask(
-                    "asking for the id of the Ceph cluster", command, answers.fsid
-                )
-            return self._fsid
+        """Return the id of the Ceph cluster; asked once, together with the pools."""
+        return self._asked()[0]
 
     def pool_ids(self) -> dict[str, int]:
-        """Return the id of every pool by its name; asked once."""
-        with self._lock:
-            if self._pool_ids is None:
-                command = (*self._ceph, "osd", "pool", "ls", "detail", "--format", "json")
-                self._pool_ids = self._commands.ask("listing the pools", command, answers.pool_ids)
-            return dict(self._pool_ids)
+        """Return the id of every pool by its name; asked once, together with the cluster's id."""
+        return dict(self._asked()[1])
 
     def trimming_pgs(self) -> int:
         """Return how many placement groups of the cluster trim removed snapshots, or wait to."""
@@ -295,6 +284,14 @@ class RbdClient:
     def close(self) -> None:
         """Let go of the runner's connections."""
         self._commands.close()
+
+    def _asked(self) -> tuple[str, dict[str, int]]:
+        with self._lock:
+            if self._cluster is None:
+                # One command for both: ceph is a Python program, and takes longer to start than any rbd.
+                doing, command = "asking for the Ceph cluster's id and pools", (*self._ceph, "osd", "dump")
+                self._cluster = self._commands.ask(doing, (*command, "--format", "json"), answers.cluster)
+            return self._cluster
 
     def _on(self, spec: ImageSpec, *command: str) -> tuple[str, ...]:
         return (*self._in(spec.pool, spec.rados_namespace, *command), "--image", _name(spec.image))

@@ -12,8 +12,6 @@ import typing as t
 
 from ansible.module_utils.basic import env_fallback
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.configuration import is_text
-
 
 def _option(*variables: str, **spec: t.Any) -> dict[str, t.Any]:
     return {**spec, "fallback": (env_fallback, [f"K8S_AUTH_{variable}" for variable in variables])}
@@ -46,29 +44,3 @@ AUTH_SPEC: dict[str, dict[str, t.Any]] = {
     "impersonate_user": _option("IMPERSONATE_USER", type="str"),
     "impersonate_groups": _option("IMPERSONATE_GROUPS", type="list", elements="str"),
 }
-
-_SECRET_KEYS = frozenset(
-    ("token", "password", "client-key-data", "access-token", "id-token", "refresh-token", "client-secret")
-)
-
-
-def secrets_in(kubeconfig: t.Any) -> list[str]:
-    """Return the secrets inside a kubeconfig, for Ansible's list of values never to be printed.
-
-    The text of a kubeconfig, which is no path and so of no use, is a secret as a whole.
-    """
-    if isinstance(kubeconfig, str) and is_text(kubeconfig):
-        return [kubeconfig, *(word for word in kubeconfig.split() if len(word) > 15)]
-    if isinstance(kubeconfig, list):
-        return [secret for item in kubeconfig for secret in secrets_in(item)]
-    if not isinstance(kubeconfig, dict):
-        return []
-    found = []
-    for key, value in kubeconfig.items():
-        if key in _SECRET_KEYS and isinstance(value, str) and value:
-            found.append(value)
-        elif key == "exec" and isinstance(value, dict):
-            found += [str(item["value"]) for item in value.get("env") or () if item.get("value")]
-        else:
-            found.extend(secrets_in(value))
-    return found

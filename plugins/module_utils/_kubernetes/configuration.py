@@ -15,6 +15,7 @@ import os
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import KubernetesError, MissingLibrary
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.kubeconfig import is_text
 
 try:
     from kubernetes import client as _client
@@ -67,11 +68,6 @@ class AuthOptions:
         for name, value in headers:
             _check_header(name, value)
         return headers
-
-
-def is_text(kubeconfig: str) -> bool:
-    """Whether this is the text of a kubeconfig where its path is wanted."""
-    return "\n" in kubeconfig or "apiVersion" in kubeconfig
 
 
 def require_library() -> None:

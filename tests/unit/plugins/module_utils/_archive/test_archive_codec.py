@@ -69,7 +69,7 @@ def test_threads(threads: int) -> None:
 
 
 def test_as_many_threads_as_the_processors_allow() -> None:
-    assert [codec.usual_threads(count) for count in (1, 2, 3, 4, 6, 8, 64)] == [0, 0, 0, 2, 3, 4, 4]
+    assert [codec.usual_threads(count) for count in (1, 2, 3, 4, 6, 8, 64)] == [0, 2, 2, 2, 3, 4, 4]
     compressor = codec.compressor("zstd", threads=None)
     stored = compressor.compress(NOISE) + compressor.flush()
     assert decompress(stored, "zstd") == NOISE

@@ -40,8 +40,9 @@ SNAPSHOTS = (
     b'{"id":6,"name":"4f1b3d5c","size":67108864,"protected":"false","timestamp":"Mon Nov 23 07:40:00 2026",'
     b'"namespace":{"type":"trash","original_name":"s3"}}]'
 )
-POOLS = (
-    b'\n[{"pool_id":1,"pool_name":"replicapool","type":1},{"pool_id":2,"pool_name":"device_health_metrics"}]'
+CLUSTER = (
+    b'\n{"epoch":7,"fsid":"06aece64-06a2-4b9f-9aa7-88573803f017","pools":['
+    b'{"pool":1,"pool_name":"replicapool","type":1},{"pool":2,"pool_name":"device_health_metrics"}],"osds":[]}'
 )
 LISTED = (
     b'[{"image":"a","id":"17002becd573d","size":16777216,"format":2},'
@@ -70,8 +71,7 @@ READERS: dict[str, tuple[t.Callable[[bytes], object], bytes]] = {
     "listed_images": (answers.listed_images, LISTED),
     "image_names": (answers.image_names, b'["a","b"]'),
     "trash": (answers.trash, b'[{"id":"16feaf3ad4831","name":"csi-vol-1"}]'),
-    "fsid": (answers.fsid, b'\n{"fsid":"06aece64-06a2-4b9f-9aa7-88573803f017"}'),
-    "pool_ids": (answers.pool_ids, POOLS),
+    "cluster": (answers.cluster, CLUSTER),
     "trimming_pgs": (answers.trimming_pgs, TRIMMING),
     "watchers": (answers.watchers, b'{"watchers":[{"address":"127.0.0.1:0/1","client":4,"cookie":1}]}'),
     "metadata": (answers.metadata, b'{"rbd.csi.ceph.com/dek":"secret","empty":""}'),
@@ -184,8 +184,8 @@ def test_images_in_the_trash() -> None:
 
 
 def test_the_cluster_and_its_pools() -> None:
-    assert answers.fsid(READERS["fsid"][1]) == "06aece64-06a2-4b9f-9aa7-88573803f017"
-    assert answers.pool_ids(POOLS) == {"replicapool": 1, "device_health_metrics": 2}
+    pools = {"replicapool": 1, "device_health_metrics": 2}
+    assert answers.cluster(CLUSTER) == ("06aece64-06a2-4b9f-9aa7-88573803f017", pools)
 
 
 def test_watchers_and_metadata() -> None:

@@ -14,15 +14,13 @@ import yaml
 from kubernetes import config
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import KubernetesError
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.auth_spec import (
-    AUTH_SPEC,
-    secrets_in,
-)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.auth_spec import AUTH_SPEC
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import connect
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.configuration import (
     AuthOptions,
     load_configuration,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.kubeconfig import secrets_in
 
 SECRET = "kept-to-ourselves-0815"
 
