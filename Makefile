@@ -35,7 +35,7 @@ stage: ## print the path of the staged collection
 
 .PHONY: test
 test: ## everything below, whatever fails on the way, with the totals at the end
-	@tests/tools/run-checks lint sanity unit unit-oldest build lab integration molecule
+	@tests/tools/run-checks lint sanity unit unit-oldest build lab integration molecule molecule-oldest
 
 .PHONY: lint
 lint: ## ruff, mypy, ansible-lint, antsibull-docs, antsibull-changelog, shellcheck
@@ -77,6 +77,10 @@ integration: ## tests in the lab, which is started when it is not up; those that
 .PHONY: molecule
 molecule: ## the roles converge in the lab, a second time without change
 	tests/tools/with --lab --stage molecule test
+
+.PHONY: molecule-oldest
+molecule-oldest: ## the same with the oldest ansible-core and libraries that are supported
+	tests/tools/with --lab --oldest --stage molecule test
 
 .PHONY: build
 build: ## build the collection, install it into an empty path, run its playbooks from there by their full names

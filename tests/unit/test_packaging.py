@@ -29,6 +29,16 @@ def test_the_version_is_that_of_galaxy_yml() -> None:
     assert read("galaxy.yml")["version"] == VERSION
 
 
+def test_the_oldest_versions_that_are_promised_are_those_that_are_tried() -> None:
+    tried = (ROOT / "tests" / "requirements-oldest.txt").read_text(encoding="utf-8")
+    promised = (ROOT / "meta" / "ee-requirements.txt").read_text(encoding="utf-8")
+    core = read("meta/runtime.yml")["requires_ansible"].removeprefix(">=")
+    assert f"ansible-core~={core}\n" in tried
+    for library in ("kubernetes", "zstandard"):
+        (version,) = re.findall(rf"^{library}>=(.+)$", promised, re.MULTILINE)
+        assert f"{library}=={version}\n" in tried
+
+
 def test_the_action_group_holds_every_module() -> None:
     assert read("meta/runtime.yml")["action_groups"]["gfs"] == MODULES
 

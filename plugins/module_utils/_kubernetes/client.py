@@ -28,6 +28,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.configu
 try:
     import urllib3
     from kubernetes.client.rest import RESTClientObject
+    from urllib3._collections import HTTPHeaderDict  # its public name is not there before urllib3 2
 except ImportError:
     pass  # connect() says it
 
@@ -146,7 +147,7 @@ class Cluster:
         return [*login, *self._headers]
 
     def _ask_once(self, verb: str, path: str, query: Query, body: bytes | None = None) -> dict[str, t.Any]:
-        headers = urllib3.HTTPHeaderDict({"Accept": "application/json", "User-Agent": "rbd_backup.gfs"})
+        headers = HTTPHeaderDict({"Accept": "application/json", "User-Agent": "rbd_backup.gfs"})
         if body is not None:
             headers.add("Content-Type", "application/json")
         for name, value in self._headers_sent():
