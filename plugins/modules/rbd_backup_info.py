@@ -118,8 +118,8 @@ volumes:
       type: bool
     overdue:
       description:
-        - Whether the newest restore point is older than O(overdue_hours), or there is none. Never for a volume that is
-          not in use.
+        - Whether the newest restore point is older than O(overdue_hours), or there is none. Never for a volume of which
+          it is known that it is not in use.
       type: bool
     newest:
       description: Time of the newest restore point; null when there is none.

@@ -99,6 +99,8 @@ options:
       metadata:
         description:
           - Whether the image gets all metadata of the original. What decrypts an encrypted volume it gets in any case.
+          - They name the original claim. Where another claim is bound to the image, M(rbd_backup.gfs.k8s_rbd_resolve)
+            takes that for a contradiction and leaves the volume out.
           - While it is set, an entry can be seen in the list of processes where C(rbd) runs.
         type: bool
         default: false
