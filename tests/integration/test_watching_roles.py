@@ -45,6 +45,7 @@ def test_the_playbooks_show_the_table_and_fail_as_monitoring_needs(modules: Modu
     code, said = play(modules, "info", rbd_info_offline=True)
     assert code == 2, said
     assert "Overdue, no restore point of the last 26 hours: shop/data-0" in said
+    assert "Unknown error" not in said
     assert play(modules, "info", rbd_info_offline=True, rbd_info_fail_on_overdue=False)[0] == 0
     nowhere = [{"namespace": "no-such-namespace-of-verify", "deployments": ["web"]}]
     code, said = play(
