@@ -44,8 +44,8 @@ options:
   stop_at:
     description:
       - No export starts after this time, and the task then fails and tells in RV(pending) what is left.
-      - A time of day such as V(18:45), or an ISO 8601 time such as V(2026-11-23T18:45:00), in the time zone of the
-        backup set unless it names an offset.
+      - A time of day such as V("18:45"), in quotes because YAML takes it for a number without them, or an ISO 8601 time
+        such as V(2026-11-23T18:45:00), in the time zone of the backup set unless it names an offset.
       - A time of day is the nearest one. When it was within the last 12 hours it has passed, so that a run that
         begins too late exports nothing.
     type: str

@@ -97,6 +97,7 @@ def stop_time(text: str, now: dt.datetime, timezone: str) -> dt.datetime:
         return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(dt.timezone.utc)
     except (ValueError, OverflowError):
         raise InvalidInput(
-            f"stop_at is {text!r}: it must be a time of day such as 18:45, or a time such as 2026-11-23T18:45:00 "
-            "(with Z or an offset where it is not of the backup set's time zone). Nothing was touched."
+            f"stop_at is {text!r}: it must be a time of day such as 18:45 (in YAML in quotes), or a time such as "
+            "2026-11-23T18:45:00 (with Z or an offset where it is not of the backup set's time zone). Nothing was "
+            "touched."
         ) from None
