@@ -39,7 +39,7 @@ def orphan(entry: t.Mapping[str, t.Any]) -> str:
     image = "/".join(part for part in (entry["pool"], entry["rados_namespace"], entry["image"]) if part)
     where = " in the trash" if entry["in_trash"] else ""
     what = f"{len(entry['snapshots'])} snapshots of ours" if entry["snapshots"] else entry["directory"]
-    return f"orphan: {what}, image {image}{where}, which no workload uses"
+    return f"orphan: {what}, image {image} (id {entry['image_id']}){where}, which no workload uses"
 
 
 def _proof(point: t.Mapping[str, t.Any]) -> str:

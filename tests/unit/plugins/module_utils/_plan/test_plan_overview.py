@@ -73,8 +73,10 @@ def test_an_orphan_says_where_it_is() -> None:
         "pool": "p",
         "rados_namespace": "n",
         "image": "i",
+        "image_id": "1f",
         "in_trash": True,
         "snapshots": ["a", "b"],
         "directory": None,
     }
-    assert orphan(entry) == "orphan: 2 snapshots of ours, image p/n/i in the trash, which no workload uses"
+    told = "orphan: 2 snapshots of ours, image p/n/i (id 1f) in the trash, which no workload uses"
+    assert orphan(entry) == told
