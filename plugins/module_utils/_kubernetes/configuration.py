@@ -135,7 +135,9 @@ def _load_kubeconfig(options: AuthOptions, configuration: t.Any) -> None:
     )
     if not isinstance(given, dict) and not _paths(given):
         if given or options.context:
-            raise KubernetesError(f"The kubeconfig {where} does not exist.", kind="config")
+            raise KubernetesError(
+                f"The kubeconfig {where} does not exist, or this user may not look there.", kind="config"
+            )
         raise KubernetesError(
             "There is no access to Kubernetes: no kubeconfig, no host with an api_key, no ServiceAccount of a pod, and "
             f"{where} does not exist. Set one of these options or its K8S_AUTH_ variable.",
