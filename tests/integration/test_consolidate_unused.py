@@ -15,6 +15,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Image
 from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.consolidating import run
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
+from ansible_collections.rbd_backup.gfs.tests.integration.hosts import READ, other_host
 from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
 
@@ -74,6 +75,17 @@ def test_where_the_removal_of_a_volume_would_be_refused_the_preview_is_refused_w
         assert messages[0] == messages[1]
         assert word in messages[0]
         assert history.snapshots(images, spec) == before[1]
+
+    with other_host("beta", directory) as beta:
+        assert beta.line() == "holds"
+        refused("on host beta since")
+        beta.go_on()
+        beta.ended()
+    with other_host("beta", directory, READ) as beta:
+        assert beta.line() == "holds"
+        refused("being read by pid")
+        beta.go_on()
+        beta.ended()
 
     ready, tell = os.pipe()
     child = os.fork()

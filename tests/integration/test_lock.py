@@ -35,8 +35,11 @@ def spec(modules: Modules, images: Images) -> ImageSpec:
     return spec
 
 
-def consolidate_to_one(modules: Modules, spec: ImageSpec) -> dict[str, t.Any]:
-    return modules.consolidate([spec], retention=ONE_DAILY, time=day(1), minimum_kept_share=0)
+def consolidate_to_one(
+    modules: Modules, spec: ImageSpec, newest: int = 1, **options: t.Any
+) -> dict[str, t.Any]:
+    keep = {"retention": ONE_DAILY, "time": day(newest), "minimum_kept_share": 0}
+    return modules.consolidate([spec], **keep, **options)
 
 
 def test_another_process(modules: Modules, spec: ImageSpec) -> None:
@@ -77,9 +80,14 @@ def test_another_host_is_respected_by_every_module_that_writes(
     before = history.files(modules)
     with other_host("beta", directory, HOLD, blind) as beta:
         assert beta.line() == "holds"
-        for result in (modules.backup([spec]), consolidate_to_one(modules, spec)):
-            assert "on host beta since" in result["failures"][0]["message"]
-            assert not result["changed"]
+        messages = set()
+        for check in (True, False):
+            backup = modules.backup([spec], check_mode=check)
+            for result in (backup, consolidate_to_one(modules, spec, check_mode=check)):
+                messages.add(result["failures"][0]["message"])
+                assert not result["changed"]
+        (message,) = messages  # a preview says what the run will say
+        assert "on host beta since" in message
         assert history.files(modules) == before
         beta.go_on()
         assert beta.line() == "still holds"
@@ -149,8 +157,13 @@ def test_a_reader_on_another_host_keeps_what_it_reads(
     with other_host("beta", directory, READ) as beta:
         assert beta.line() == "holds"
         history.live(images, modules, spec, [2])  # exports go on beside it
-        result = modules.consolidate([spec], retention=ONE_DAILY, time=day(2), minimum_kept_share=0)
+        before = history.files(modules)
+        preview = consolidate_to_one(modules, spec, 2, check_mode=True)
+        assert history.files(modules) == before
+        result = consolidate_to_one(modules, spec, 2)
         message = result["failures"][0]["message"]
+        assert preview["failures"] == result["failures"]
+        assert preview["changed"] == result["changed"]
         assert "being read by pid" in message
         assert "on host beta" in message
         assert "No archive was removed" in message
@@ -159,7 +172,7 @@ def test_a_reader_on_another_host_keeps_what_it_reads(
         beta.go_on()
         beta.line()
         beta.ended()
-    result = modules.consolidate([spec], retention=ONE_DAILY, time=day(2), minimum_kept_share=0)
+    result = consolidate_to_one(modules, spec, 2)
     assert "failed" not in result, result
     assert history.snapshots(images, spec) == [name(2)]
     assert not list(directory.glob(".reading-*"))

@@ -47,6 +47,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.room impor
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.volumes import volumes_from_options
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.codec import compressor
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.in_use import check_not_in_use
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
     VolumeDirectory,
@@ -153,14 +154,17 @@ class _Backup:
         if directory is None or only_look or self._options["verify"] != "full":
             examined = self._examine(directory)
             done = self._plan(volume, seen, directory, examined)
+            todo = bool(done.plan.exports) or _has_leftovers(directory, done)
             if self._check_mode:
                 if directory is None:
                     self._set.check_mounted(volume)
+                elif todo or self._options["verify"] == "full":
+                    check_not_in_use(directory.path)
                 return self._estimated(done)
             if only_look:
                 done.pending = done.plan.exports
                 return done
-            if not (done.plan.exports or _has_leftovers(directory, done)):
+            if not todo:
                 return done
         is_new = directory is None
         description = None

@@ -20,6 +20,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environmen
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.in_use import (
     check_not_in_use,
+    check_not_read,
     is_in_use,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
@@ -109,7 +110,10 @@ class VolumeConsolidation:
         """What would come of carrying out the plan."""
         check_not_in_use(directory.path)
         with self._means.room_for(done, directory):
-            done.changed |= not done.plan.is_empty
+            done.changed |= bool(done.plan.remakes)
+            if done.plan.remove_archives or done.plan.remove_snapshots:
+                check_not_read(directory.path)
+                done.changed = True
             done.let_wait(*self._means.pace.remove(done.plan.remove_snapshots, lambda _snapshot: None))
 
     def _note(self, done: Consolidated, step: t.Callable[[], None]) -> None:

@@ -11,7 +11,10 @@ import typing as t
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import ours
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidated import Means
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.in_use import check_not_in_use
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.in_use import (
+    check_not_in_use,
+    check_not_read,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import VOLUME_FILE
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import (
@@ -132,6 +135,7 @@ def remove_unused(item: Unused, means: Means, check_mode: bool) -> None:
     if check_mode:
         check_not_in_use(directory.path)
         archives, snapshots = _plan(item, means)
+        check_not_read(directory.path)
         _note(item, archives, snapshots, *means.pace.remove(snapshots, lambda _snapshot: None))
         return
     with VolumeLock(directory.path):

@@ -5,7 +5,8 @@
 
 A lease is over when its process is provably dead, or when it was not renewed for as long as it says. Renewed means:
 the file's modification time was set by the file server, and the present is the modification time of another file on
-that share. No host's own clock decides, so that hosts whose clocks differ agree.
+that share. No host's own clock decides, so that hosts whose clocks differ agree. Only who looks without writing, as a
+preview does, goes by its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import (
@@ -121,6 +123,11 @@ def read_open_lease(descriptor: int) -> tuple[Lease | None, float]:
 def is_over(lease: Lease, renewed: float, directory: str) -> bool:
     """Whether nobody holds *lease* any more, which was *renewed* in *directory*, by the clock there. Raises OSError."""
     return _is_dead(lease) or present_of(directory) - renewed > lease.seconds
+
+
+def seems_over(lease: Lease, renewed: float) -> bool:
+    """The same for who may write nothing, and so must go by this host's clock."""
+    return _is_dead(lease) or time.time() - renewed > lease.seconds
 
 
 def present_of(directory: str) -> float:

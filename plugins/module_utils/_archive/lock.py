@@ -22,7 +22,7 @@ import time
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import held
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import os_errors
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.in_use import in_use
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.in_use import being_read, in_use
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lease import (
     LEASE_SECONDS,
     Lease,
@@ -109,12 +109,7 @@ class VolumeLock:
         try:
             readers = living_readers(self._directory)
             if readers:
-                raise LockedError(
-                    f"{self._directory} is being read by {', '.join(map(str, readers))}. No archive was removed; the "
-                    "next run removes.",
-                    path=self._directory,
-                    holder=readers[0].to_dict(),
-                )
+                raise being_read(self._directory, readers)
         except BaseException:
             self._set_removing(False)
             raise

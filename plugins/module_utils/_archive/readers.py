@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import remove_if_there
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lease import (
@@ -22,6 +23,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lease impo
     present_of,
     read_lease,
     renew,
+    seems_over,
     write_lease,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import (
@@ -122,6 +124,20 @@ def living_readers(directory: str) -> list[Lease]:
     """Who reads in *directory*; the files of dead readers are removed. Raises OSError."""
     living = []
     present_of(directory)  # makes and removes a file: after that an NFS client lists the directory anew
+    for path, lease, renewed in _readers(directory):
+        if is_over(lease, renewed, directory):
+            remove_if_there(path)
+        else:
+            living.append(lease)
+    return living
+
+
+def seen_readers(directory: str) -> list[Lease]:
+    """Who seems to read in *directory*, told without writing. Raises OSError."""
+    return [lease for _path, lease, renewed in _readers(directory) if not seems_over(lease, renewed)]
+
+
+def _readers(directory: str) -> t.Iterator[tuple[str, Lease, float]]:
     for file in sorted(os.listdir(directory)):
         if is_reader(file):
             path = os.path.join(directory, file)
@@ -129,9 +145,4 @@ def living_readers(directory: str) -> list[Lease]:
                 lease, renewed = read_lease(path)
             except FileNotFoundError:
                 continue
-            # an empty file is of a reader that is just beginning
-            if is_over(lease or Lease(), renewed, directory):
-                remove_if_there(path)
-            else:
-                living.append(lease or Lease())
-    return living
+            yield path, lease or Lease(), renewed  # an empty file is of a reader that is just beginning

@@ -24,6 +24,10 @@ import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import lease, lock, publish
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.held import check_held
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.in_use import (
+    check_not_read,
+    is_in_use,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lease import (
     Lease,
     lease_of_this_process,
@@ -102,6 +106,7 @@ LEASES: dict[str, tuple[t.Callable[[], Lease], float, bool]] = {
 def test_what_may_be_taken_over(tmp_path: pathlib.Path, case: str) -> None:
     make, age, free = LEASES[case]
     leave(tmp_path / ".lock", make(), age)
+    assert is_in_use(str(tmp_path)) is not free
     assert takes(tmp_path) is free
     assert sorted(os.listdir(tmp_path)) == [".lock"]
 
@@ -112,11 +117,14 @@ def test_a_host_without_an_id_proves_nothing(tmp_path: pathlib.Path, monkeypatch
     assert not takes(tmp_path)
 
 
-def test_this_hosts_clock_decides_nothing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_hosts_clock_decides_nothing_but_for_who_only_looks(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     leave(tmp_path / ".lock", here(host="other"))
     real = time.time()
     monkeypatch.setattr(time, "time", lambda: real + 10 * HOUR)
     assert not takes(tmp_path)
+    assert not is_in_use(str(tmp_path))
 
 
 def test_a_killed_holder_is_taken_over_without_kernel_locks(
@@ -288,6 +296,9 @@ def test_a_reader_that_is_dead_or_silent_for_long_keeps_nothing(tmp_path: pathli
     old = samples.publish(directory.path, 1)
     leave(tmp_path / "volume" / f".reading-{'a' * 32}", here(pid=dead_pid()))
     leave(tmp_path / "volume" / f".reading-{'b' * 32}", here(host="other"), 301)
+    before = contents(directory)
+    check_not_read(directory.path)
+    assert contents(directory) == before, "it looks, and cleans nothing up"
     with VolumeLock(directory.path):
         directory.remove_archive(old)
     assert sorted(os.listdir(directory.path)) == [".lock", "volume.json"]
@@ -299,6 +310,10 @@ def test_a_reader_on_another_host_and_one_that_just_begins_count(tmp_path: pathl
     reader = tmp_path / "volume" / f".reading-{'a' * 32}"
     for begin in (lambda: leave(reader, here(host="other")), lambda: reader.write_bytes(b"")):
         begin()
+        before = contents(directory)
+        with pytest.raises(LockedError, match="being read"):
+            check_not_read(directory.path)
+        assert contents(directory) == before
         with VolumeLock(directory.path), pytest.raises(LockedError, match="being read"):
             directory.remove_archive(old)
         assert os.path.exists(directory.path_of(old))
