@@ -19,10 +19,11 @@ import typing as t
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import names
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import (
     make_directory,
+    make_directory_with,
     os_errors,
     remove_files,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock, make_lock_file
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import (
     MISSING,
     REFUSED,
@@ -173,10 +174,12 @@ class BackupSet:
                 path=self.path,
             )
         namespace, claim, path = _places(self.path, volume, identity)
-        with self._creating:  # a namespace's directory that another thread has just made is empty as well
+        with self._creating:  # several new volumes of one namespace at once
             self.check_mounted(volume)
-            for parent in (namespace, claim):
-                make_directory(parent)
+            make_directory_with(
+                namespace, lambda place: make_directory(os.path.join(place, os.path.basename(claim)))
+            )
+            make_directory(claim)
         number = 1
         directory = _volume_at(path, identity, description)
         while directory.identity != identity:
@@ -195,7 +198,8 @@ class BackupSet:
 
     def _refuse_unmounted(self, path: str) -> None:
         """Refuse a directory that is there and wholly empty where volumes were consolidated: a mount point without its
-        disk looks like that. What we leave behind is never empty (see :meth:`VolumeDirectory.remove_description`)."""
+        disk looks like that. What we leave behind is never empty: neither by a kill (see :func:`make_directory_with`)
+        nor by a removal (see :meth:`VolumeDirectory.remove_description`)."""
 
         def listed() -> list[str]:
             with os_errors("list", path, UNREADABLE, "Nothing was changed."):
@@ -238,7 +242,7 @@ def _places(path: str, volume: Volume, identity: Identity) -> tuple[str, str, st
 
 def _volume_at(path: str, identity: Identity, description: t.Mapping[str, t.Any]) -> VolumeDirectory:
     """The volume whose directory is at *path*, whichever that is; a new one where there is none."""
-    make_directory(path)
+    make_directory_with(path, make_lock_file)
     with VolumeLock(path):
         found = unless_missing(lambda: VolumeDirectory.read(path))
         if found is None:

@@ -15,7 +15,10 @@ import stat
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.held import check_held
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import temporary_name
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import (
+    temporary_name,
+    unfinished_name,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import (
     DAMAGED,
     MISSING,
@@ -122,6 +125,29 @@ def make_directory(path: str) -> bool:
         os.chmod(path, 0o700)
         sync_directory(os.path.dirname(path))
         return True
+
+
+def make_directory_with(path: str, make_content: t.Callable[[str], object]) -> None:
+    """Create the directory *path*, unless it is there, in such a way that it is never empty, whenever we are killed.
+
+    It is made under :func:`names.unfinished_name`, *make_content* is called with that path, and then it gets its name.
+    What a kill leaves, the next call for *path* takes up. Raises ArchiveError (UNWRITABLE).
+    """
+    if os.path.lexists(path):
+        make_directory(path)  # refuses what is none
+        return
+    parent, name = os.path.split(path)
+    unfinished = os.path.join(parent, unfinished_name(name))
+    try:
+        make_directory(unfinished)
+        with os_errors("create the directory", path, UNWRITABLE, "Nothing else was changed."):
+            make_content(unfinished)
+            sync_directory(unfinished)
+            os.rename(unfinished, path)
+            sync_directory(parent)
+    except ArchiveError:
+        if not os.path.isdir(path):  # else another host has just made it
+            raise
 
 
 def remove_if_there(path: str) -> bool:

@@ -140,8 +140,7 @@ class VolumeLock:
 
     def _acquire(self) -> None:
         with os_errors("lock", self._path, UNWRITABLE, "Nothing was changed."):
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            descriptor = os.open(self._path, flags, 0o600)
+            descriptor = _open(self._path)
             try:
                 self._lock(descriptor)
                 os.fchmod(descriptor, 0o600)
@@ -187,6 +186,15 @@ class VolumeLock:
             path=self._directory,
             holder=holder.to_dict() if holder else {},
         )
+
+
+def make_lock_file(directory: str) -> None:
+    """Put the file into *directory* that is to be locked. Raises OSError."""
+    os.close(_open(os.path.join(directory, LOCK_FILE)))
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
 
 
 def _set_lock(descriptor: int, kind: int) -> None:

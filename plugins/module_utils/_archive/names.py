@@ -113,6 +113,11 @@ def is_temporary(file: str) -> bool:
     return _TEMPORARY.fullmatch(file) is not None
 
 
+def unfinished_name(directory: str) -> str:
+    """Name the directory under which *directory* stands until it has some content. No scan enters it."""
+    return f".new-{directory}"
+
+
 def reader_name(token: str) -> str:
     """Name the file that says that somebody reads archives; *token* is 32 hexadecimal digits."""
     return f".reading-{token}"

@@ -23,6 +23,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof impo
     load_proof,
     save_proof,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.set_record import Consolidated
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.verify import verify_archive
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
     VolumeDirectory,
@@ -182,6 +183,28 @@ def test_making_a_set_and_a_volume(steps: Steps) -> None:
         assert BackupSet.open(path).scan().find(samples.IDENTITY) is not None
         assert os.path.basename(directory.path) == "csi-vol-1--12ab34cd"
     assert steps.deaths > 30
+
+
+@pytest.mark.parametrize("level", [1, 3])
+def test_making_a_volume_again_where_one_was_moved_away(steps: Steps, level: int) -> None:
+    for number, folder in steps:
+        backup_set, _changed = BackupSet.init(
+            str(folder / "prod"), samples.FSID, samples.PREFIX, "Europe/Berlin"
+        )
+        work = functools.partial(
+            backup_set.create, samples.VOLUME, describe(samples.VOLUME, samples.INFO, {})
+        )
+        key = backup_set.key(work())
+        backup_set.record_consolidation({key: Consolidated(samples.NOON, {"daily": 7}, 7)}, "Europe/Berlin")
+        os.rename(folder.joinpath("prod", *key.split(os.sep)[:level]), folder / "away")
+        steps.run(number, work)
+        assert backup_set.scan().problems == ()
+        backup_set.check_mounted(samples.VOLUME)
+        assert backup_set.key(work()) == key
+        assert [
+            name for _, names, _ in os.walk(backup_set.path) for name in names if name.startswith(".")
+        ] == []
+    assert steps.deaths > 15
 
 
 def test_proofs(steps: Steps) -> None:
