@@ -217,7 +217,9 @@ orphans:
       description: The directory of the volume; null when it has none.
       type: str
 problems:
-  description: Directories whose volume cannot be told, and places in Ceph that could not be looked at.
+  description:
+    - Directories whose volume cannot be told, and pools, RADOS namespaces and images in Ceph that could not be looked at.
+      What lies beside them is found all the same.
   returned: success, or when only volumes failed
   type: list
   elements: str

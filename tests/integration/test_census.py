@@ -34,7 +34,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
 from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
 from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB, Images
-from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
+from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules, volume
 
 SIZE = 8 * MIB
 SCRIPT = pathlib.Path(__file__).parent / "make_rbd_images.py"
@@ -202,6 +202,37 @@ def test_a_broken_image_is_told_and_nothing_is_read_of_those_that_have_nothing_t
         assert named <= {spec.image for spec in (worker, headless, damaged)}
 
 
+@pytest.mark.parametrize("many", [4], indirect=True)
+def test_a_broken_image_hides_no_orphan_beside_it_and_is_named(
+    lab: Lab, many: Many, images: Images, modules: Modules
+) -> None:
+    used, in_trash, pinned = many.specs[0], many.specs[1], many.specs[2]
+    also_used, headless, damaged, orphan = many.specs[4:]
+    modules.backup([used, also_used])
+    many.break_header(headless, "rm")
+    many.break_header(damaged, "setomapval", "size", "no size")
+    for spec in (in_trash, pinned):
+        images.rbd(spec, "trash", "mv")
+    header = f"rbd_header.{many.ids[1][0]}"
+    rados = ["rados", "--conf", lab.admin_ceph_conf, "--pool", lab.pool, "setomapval", header, "size"]
+    subprocess.run([*rados, "no size"], check=True)
+    try:
+        for way in ("local", "toolbox"):
+            ceph = lab.ceph_options(way)
+            found = modules.info(volumes=[volume(used), volume(also_used, "also")], ceph=ceph)
+            orphans = {one["image"]: one for one in found["orphans"]}
+            assert orphans[orphan.image]["snapshots"] == [name(0)]
+            assert orphans[pinned.image]["in_trash"]
+            for spec in (headless, damaged):
+                assert [str(spec) in problem for problem in found["problems"]].count(True) == 1
+            assert any(f"image id {many.ids[1][0]} in the trash" in problem for problem in found["problems"])
+            assert all(problem in found["table"] for problem in found["problems"])
+    finally:
+        subprocess.run(rados, input=SIZE.to_bytes(8, "little"), check=True)
+        for image_id, _snapshot_id in many.ids[1:3]:
+            images.out_of_the_trash(lab.pool, image_id)
+
+
 @pytest.fixture
 def own_namespace(lab: Lab) -> t.Iterator[str]:
     """A RADOS namespace that no other test lists."""
@@ -228,5 +259,10 @@ def test_where_nothing_can_be_listed_each_volume_is_asked_for_alone(
         assert len(result["archives"]) == len(specs)
         again = modules.backup(specs)
         assert (again.get("failed", False), again["unchanged"]) == (False, len(specs))
+        found = modules.info(volumes=[volume(specs[0])], ceph=modules.ceph)
+        assert {one["image"]: one["snapshots"] for one in found["orphans"]} == {
+            spec.image: [name(0)] for spec in specs[1:]
+        }
+        assert any(own_namespace in problem for problem in found["problems"])
     finally:
         subprocess.run([*rados, "rmomapkey", "rbd_directory", "name_junk"], check=True)

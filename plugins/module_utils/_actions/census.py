@@ -85,11 +85,8 @@ class Census:
             return read_volume(volume, self._ceph)
         except NotFound as error:
             if pool.has_name(volume.spec.image):
-                raise CephError(
-                    f"The image {volume.spec} of claim {volume.namespace}/{volume.claim} is listed in its pool, but it "
-                    f"cannot be opened: parts of it are missing, or it is being removed. {error.message}",
-                    **error.details,
-                ) from None
+                what = f"The image {volume.spec} of claim {volume.namespace}/{volume.claim}"
+                raise cannot_be_opened(what, error) from None
             raise
         except CephError as error:
             pool.failed(error)
@@ -103,6 +100,15 @@ def read_volume(volume: Volume, ceph: RbdClient) -> Seen:
     """
     identity, info = prove_identity(volume, ceph)
     return Seen(identity, info.size, ceph.snapshots(volume.spec), info)
+
+
+def cannot_be_opened(what: str, error: NotFound) -> CephError:
+    """The error that *what*, an image, is there and cannot be opened, although Ceph says that it is not found."""
+    return CephError(
+        f"{what} is listed in its pool, but it cannot be opened: parts of it are missing, or it is being removed. "
+        f"{error.message}",
+        **error.details,
+    )
 
 
 class _PoolList:

@@ -7,15 +7,24 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.census import (
+    PATIENCE,
+    cannot_be_opened,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import describe
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.subjects import Subject
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.failures import is_unanswered
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     CephError,
     KubernetesError,
     NotFound,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec, Listed
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
+    ImageSpec,
+    Listed,
+    Snapshot,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import snapshot_time
 
 
@@ -38,52 +47,132 @@ def orphaned_snapshots(
     found: list[dict[str, t.Any]] = []
     problems: list[str] = []
     places = sorted({(item.volume.spec.pool, item.volume.spec.rados_namespace) for item in items})
-    for pool, namespace in places:
-        try:
-            for in_trash, images in (
-                (False, _images(ceph, pool, namespace)),
-                (True, ceph.trash(pool, namespace)),
-            ):
-                for image in images:
-                    snapshots = [name for name in image.snapshots if snapshot_time(prefix, name) is not None]
-                    mine = _subject_of(items, pool, namespace, image)
-                    if snapshots and (in_trash or mine is None or mine.used is False):
-                        found.append(
-                            {
-                                **_orphan(pool, namespace, image.name, mine),
-                                "image_id": image.id,
-                                "in_trash": in_trash,
-                                "snapshots": snapshots,
-                            }
-                        )
-        except (CephError, KubernetesError) as error:
-            problems.append(describe(error))
+    for place in places:
+        search = _Search(ceph, place, prefix)
+        here = [item for item in items if (item.volume.spec.pool, item.volume.spec.rados_namespace) == place]
+        for image, in_trash in search.run(here):
+            mine = _subject_of(here, image)
+            if in_trash or mine is None or mine.used is False:
+                found.append(
+                    {
+                        **_orphan(*place, image.name, mine),
+                        "image_id": image.id,
+                        "in_trash": in_trash,
+                        "snapshots": list(image.snapshots),
+                    }
+                )
+        problems += search.problems
     return found, problems
 
 
-def _images(ceph: RbdClient, pool: str, namespace: str) -> list[Listed]:
-    """All images with their snapshots; those that the one listing passes over are asked for one by one."""
-    names = ceph.image_names(pool, namespace)
-    listed = ceph.list_images(pool, namespace)
-    found = [
-        Listed(name, image.id, tuple(snapshot.name for snapshot in image.snapshots))
-        for name, image in listed.items()
-    ]
-    for name in sorted(names - set(listed)):
-        spec = ImageSpec(pool, namespace, name)
+class _Search:
+    """Looks for images with snapshots of *prefix* in one pool or RADOS namespace.
+
+    What cannot be looked at is noted in ``problems``, and hides nothing else. After ``PATIENCE`` questions that were
+    not answered no more are asked.
+    """
+
+    def __init__(self, ceph: RbdClient, place: tuple[str, str], prefix: str) -> None:
+        self.problems: list[str] = []
+        self._ceph = ceph
+        self._place = place
+        self._prefix = prefix
+        self._unanswered = 0
+
+    def run(self, known: t.Iterable[Subject]) -> list[tuple[Listed, bool]]:
+        """The images, each with whether it is in the trash.
+
+        Where the names of those outside the trash cannot be listed, volumes *known* that are not in use must do.
+        """
         try:
-            snapshots = ceph.snapshots(spec)
-            found.append(Listed(name, ceph.info(spec).id, tuple(snapshot.name for snapshot in snapshots)))
-        except NotFound:
-            continue  # it was removed meanwhile
-    return found
+            names = self._ceph.image_names(*self._place)
+        except NotFound as error:  # there is no such pool any more
+            self.problems.append(describe(error))
+            return []
+        except (CephError, KubernetesError) as error:
+            self._note(error)
+            unused = {item.volume.spec.image for item in known if item.used is False}
+            images = self._each(unused, lambda name: self._alone(name, lambda: False))
+        else:
+            listed = self._listed()
+            images = [image for image in listed if image.snapshots]
+            left = names - {image.name for image in listed}
+            images += self._each(
+                left,
+                lambda name: self._alone(name, lambda: name in self._ceph.image_names(*self._place)),
+            )
+        return [(image, False) for image in images] + [(image, True) for image in self._trash()]
+
+    def _listed(self) -> list[Listed]:
+        """Those that the listing shows. Where there is none, what hinders it shows when each is asked for alone."""
+        try:
+            found = self._ceph.list_images(*self._place)
+        except (CephError, KubernetesError) as error:
+            self._unanswered += _is_unanswered(error)
+            return []
+        return [Listed(name, image.id, self._ours(image.snapshots)) for name, image in found.items()]
+
+    def _alone(self, name: str, is_there: t.Callable[[], bool]) -> Listed | None:
+        spec = ImageSpec(*self._place, name)
+        try:
+            ours = self._ours(self._ceph.snapshots(spec))
+            return Listed(name, self._ceph.info(spec).id, ours) if ours else None
+        except NotFound as error:
+            if is_there():
+                raise cannot_be_opened(f"The image {spec}", error) from None
+            return None
+
+    def _trash(self) -> list[Listed]:
+        try:
+            names = self._ceph.trash(*self._place)
+        except (CephError, KubernetesError) as error:
+            self._note(error)
+            return []
+
+        def look(number: str) -> Listed | None:
+            try:
+                ours = self._ours(self._ceph.snapshots_in_trash(*self._place, number))
+            except NotFound:
+                if number in self._ceph.trash(*self._place):
+                    raise
+                return None  # it left the trash meanwhile
+            return Listed(names[number], number, ours) if ours else None
+
+        return self._each(names, look)
+
+    def _ours(self, snapshots: t.Iterable[Snapshot]) -> tuple[str, ...]:
+        return tuple(s.name for s in snapshots if snapshot_time(self._prefix, s.name) is not None)
+
+    def _each(self, keys: t.Collection[str], look: t.Callable[[str], Listed | None]) -> list[Listed]:
+        found = []
+        for number, key in enumerate(sorted(keys)):
+            if self._unanswered >= PATIENCE:
+                self.problems.append(
+                    f"{len(keys) - number} more image(s) of {'/'.join(filter(None, self._place))} were not looked at, "
+                    f"because {PATIENCE} questions were not answered."
+                )
+                break
+            try:
+                image = look(key)
+            except (CephError, KubernetesError) as error:
+                self._note(error)
+            else:
+                found += [image] if image else []
+        return found
+
+    def _note(self, error: CephError | KubernetesError) -> None:
+        self.problems.append(describe(error))
+        self._unanswered += _is_unanswered(error)
 
 
-def _subject_of(items: t.Iterable[Subject], pool: str, namespace: str, image: Listed) -> Subject | None:
+def _is_unanswered(error: CephError | KubernetesError) -> bool:
+    return isinstance(error, KubernetesError) or is_unanswered(error)
+
+
+def _subject_of(items: t.Iterable[Subject], image: Listed) -> Subject | None:
     for item in items:
         spec, identity = item.volume.spec, item.volume.identity
-        same = identity.image_id == image.id if identity else spec.image == image.name
-        if same and (spec.pool, spec.rados_namespace) == (pool, namespace):
+        if identity.image_id == image.id if identity else spec.image == image.name:
             return item
     return None
 

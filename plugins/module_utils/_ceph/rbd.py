@@ -26,7 +26,6 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
     Identity,
     ImageInfo,
     ImageSpec,
-    Listed,
     ListedImage,
     Snapshot,
 )
@@ -143,23 +142,19 @@ class RbdClient:
         command = (*self._in(pool, rados_namespace, "ls"), "--format", "json")
         return self._commands.ask(doing, command, answers.image_names)
 
-    def trash(self, pool: str, rados_namespace: str) -> tuple[Listed, ...]:
-        """Return the images in the trash of a pool's RADOS namespace with the snapshots that pin them there."""
+    def trash(self, pool: str, rados_namespace: str) -> dict[str, str]:
+        """Return the images in the trash of a pool or RADOS namespace: their former names by id."""
         doing = f"listing the trash of {_place(pool, rados_namespace)}"
         command = (*self._in(pool, rados_namespace, "trash", "ls"), "--all", "--format", "json")
-        found = []
-        for number, name in self._commands.ask(doing, command, answers.trash).items():
-            listing = self._in(pool, rados_namespace, "snap", "ls", "--all", "--image-id", number)
-            try:
-                snapshots = self._commands.ask(
-                    f"listing the snapshots of image id {number}",
-                    (*listing, "--format", "json"),
-                    answers.snapshots,
-                )
-            except NotFound:
-                continue  # it left the trash meanwhile
-            found.append(Listed(name, number, tuple(snapshot.name for snapshot in snapshots)))
-        return tuple(found)
+        return dict(self._commands.ask(doing, command, answers.trash))
+
+    def snapshots_in_trash(self, pool: str, rados_namespace: str, image_id: str) -> tuple[Snapshot, ...]:
+        """Return the snapshots of an image in the trash, as :meth:`snapshots` does."""
+        doing = (
+            f"listing the snapshots of image id {image_id} in the trash of {_place(pool, rados_namespace)}"
+        )
+        command = self._in(pool, rados_namespace, "snap", "ls", "--all", "--image-id", image_id)
+        return self._commands.ask(doing, (*command, "--format", "json"), answers.snapshots)
 
     def has_clones(self, spec: ImageSpec, snapshot: Snapshot) -> bool:
         """Return whether images were cloned from the snapshot, also such as are in the trash."""
