@@ -293,7 +293,10 @@ unused_volumes:
   description:
     - The volumes in the backup set that are not among O(volumes), with C(directory) (relative to the backup set, as
       O(remove_unused_volumes) takes it), C(namespace), C(claim), C(image), C(archives) (their number), C(stored_bytes),
-      C(removed), C(remove_archives) (the files that go), C(remove_snapshots) (the snapshots that go) and C(note).
+      C(removed) (whether it was, or would be in check mode), C(remove_archives) (the files that went, or would go),
+      C(remove_snapshots) (the snapshots that did) and C(note).
+    - Where a removal failed half-way, C(removed) is false, C(remove_archives) and C(remove_snapshots) are what went
+      until then, RV(failures) says why, and the next run with the same O(remove_unused_volumes) finishes it.
     - C(archives) and C(stored_bytes) are null of one whose directory cannot be read, which is among RV(failures) then.
   returned: success, or when only volumes failed
   type: list

@@ -218,8 +218,8 @@ orphans:
       type: str
 problems:
   description:
-    - Directories whose volume cannot be told, and pools, RADOS namespaces and images in Ceph that could not be looked at.
-      What lies beside them is found all the same.
+    - Directories whose volume cannot be told, and pools, RADOS namespaces and images in Ceph that could not be looked
+      at. What lies beside them is found all the same.
   returned: success, or when only volumes failed
   type: list
   elements: str

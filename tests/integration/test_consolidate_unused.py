@@ -11,6 +11,9 @@ import signal
 import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import BackupError
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.consolidating import run
@@ -116,3 +119,44 @@ def test_where_the_removal_of_a_volume_would_be_refused_the_preview_is_refused_w
     assert preview["unused_volumes"] == done["unused_volumes"]
     assert "1 of its snapshots are left" in done["unused_volumes"][0]["note"]
     assert history.snapshots(images, spec) == [name(3)]
+
+
+@pytest.mark.parametrize("step", ["remove_archive", "remove_snapshot"])
+def test_a_removal_that_fails_half_way_says_what_went_and_the_next_run_finishes_it(
+    modules: Modules, images: Images, spec: ImageSpec, step: str
+) -> None:
+    """Fault injection: the second archive, or the second snapshot, cannot be removed."""
+    directory = history.volume_directory(modules)
+    wanted = {
+        "volumes_complete": True,
+        "remove_unused_volumes": [str(directory.relative_to(modules.set_path))],
+    }
+    (preview,) = run(modules, check_mode=True, **wanted)["unused_volumes"]
+    of, calls = {"remove_archive": VolumeDirectory, "remove_snapshot": RbdClient}[step], []
+    real = getattr(of, step)
+
+    def fails_the_second_time(*arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise BackupError("It broke.")
+        return real(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(of, step, fails_the_second_time)
+        result = run(modules, **wanted)
+    assert result["failures"][0]["message"] == "It broke."
+    assert result["changed"]
+    (entry,) = result["unused_volumes"]
+    assert not entry["removed"]
+    assert set(history.archives(modules)) == set(preview["remove_archives"]) - set(entry["remove_archives"])
+    left = [one for one in preview["remove_snapshots"] if one not in entry["remove_snapshots"]]
+    assert history.snapshots(images, spec) == left
+    assert (len(entry["remove_archives"]), len(entry["remove_snapshots"])) == (
+        (1, 0) if step == "remove_archive" else (4, 1)
+    )
+    assert f"removed until it failed: {entry['remove_archives'][0]}" in "\n".join(result["table"])
+    (last,) = run(modules, **wanted)["unused_volumes"]
+    assert last["removed"]
+    assert entry["remove_archives"] + last["remove_archives"] == preview["remove_archives"]
+    assert entry["remove_snapshots"] + last["remove_snapshots"] == preview["remove_snapshots"]
+    assert run(modules)["unused_volumes"] == []

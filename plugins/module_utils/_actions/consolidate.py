@@ -70,7 +70,7 @@ def run(environment: Environment) -> Outcome:
     extra = sorted((item.plan.extra_bytes for item in done if not item.error), reverse=True)
     peak = sum(extra[:parallel])
     return Outcome(
-        changed=recorded or any(item.changed for item in done) or any(item.removed for item in unused),
+        changed=recorded or any(item.changed for item in done) or any(item.changed for item in unused),
         values={
             "backup_set": set_path(options),
             "plans": [{**item.what, **item.plan.to_dict()} for item in done],

@@ -42,8 +42,9 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
 class Unused:
     """A volume of the set that is not among those of the run.
 
-    ``removed``: it was, or would be in check mode, with the archives ``remove_archives`` (by file) and the snapshots
-    ``remove_snapshots`` (by name). ``error`` is why nobody knows what it holds.
+    ``removed``: it was, or would be in check mode, up to snapshots that have to wait. ``remove_archives`` (by file) and
+    ``remove_snapshots`` (by name) are what went or would go, also where a failure ended that half-way. ``changed``:
+    something of it was touched, or would be. ``error`` is why nobody knows what it holds.
     """
 
     directory: VolumeDirectory
@@ -54,6 +55,7 @@ class Unused:
     remove_archives: list[str] = dataclasses.field(default_factory=list)
     remove_snapshots: list[str] = dataclasses.field(default_factory=list)
     note: str | None = None
+    changed: bool = False
     error: BackupError | None = None
 
     @property
@@ -136,30 +138,34 @@ def remove_unused(item: Unused, means: Means, check_mode: bool) -> None:
         check_not_in_use(directory.path)
         archives, snapshots = _plan(item, means)
         check_not_read(directory.path)
-        _note(item, archives, snapshots, *means.pace.remove(snapshots, lambda _snapshot: None))
+        item.remove_archives = [archive.file for archive in archives]
+        _remove_snapshots(item, snapshots, means, lambda _snapshot: None)
+        item.removed = item.changed = True
         return
     with VolumeLock(directory.path):
         directory.check_still_there()
-        directory.clean_temporaries()
+        item.changed = bool(directory.clean_temporaries())
         archives, snapshots = _plan(item, means)
         directory.check_removal()
         proof = load_proof(directory.path)
         for snapshot in snapshots:
             proof.retire(snapshot.name, snapshot.id, means.now)
-        save_proof(directory.path, proof)
-        _note(item, archives, ())
+        item.changed |= save_proof(directory.path, proof)
         for archive in archives:
             directory.remove_archive(archive)
+            item.remove_archives.append(archive.file)
+            item.changed = True
         directory.end_removal()
 
         def remove(snapshot: Snapshot) -> None:
             directory.check_lock()
             means.ceph.remove_snapshot(_spec(directory), snapshot.id)
+            item.changed = True
 
-        waiting, because = means.pace.remove(snapshots, remove)
-        _note(item, archives, snapshots, waiting, because)
-        if not waiting:
+        if not _remove_snapshots(item, snapshots, means, remove):
             directory.remove_description()
+            item.changed = True
+        item.removed = True
 
 
 def _plan(item: Unused, means: Means) -> tuple[t.Sequence[Archive], t.Sequence[Snapshot]]:
@@ -182,18 +188,19 @@ def _plan(item: Unused, means: Means) -> tuple[t.Sequence[Archive], t.Sequence[S
     return inventory.archives, _snapshots(item, means)
 
 
-def _note(
-    item: Unused,
-    archives: t.Sequence[Archive],
-    snapshots: t.Sequence[Snapshot],
-    waiting: t.Sequence[Snapshot] = (),
-    because: str | None = None,
-) -> None:
-    item.removed = True
-    item.remove_archives = [archive.file for archive in archives]
-    item.remove_snapshots = [snapshot.name for snapshot in snapshots if snapshot not in waiting]
+def _remove_snapshots(
+    item: Unused, snapshots: t.Sequence[Snapshot], means: Means, remove: t.Callable[[Snapshot], None]
+) -> bool:
+    """Call *remove* with each of *snapshots* that may go now, and note it. Returns whether some have to wait."""
+
+    def remove_one(snapshot: Snapshot) -> None:
+        remove(snapshot)
+        item.remove_snapshots.append(snapshot.name)
+
+    waiting, because = means.pace.remove(snapshots, remove_one)
     if waiting:
         item.note = f"{len(waiting)} of its snapshots are left to the next run: {because}"
+    return bool(waiting)
 
 
 def _snapshots(item: Unused, means: Means) -> t.Sequence[Snapshot]:

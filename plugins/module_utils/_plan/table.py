@@ -75,9 +75,11 @@ def unused_lines(entry: t.Mapping[str, t.Any]) -> list[str]:
         return [f"{entry['directory']}: used by no workload of this run, and its archives cannot be listed"]
     held = f"{entry['archives']} archives, {size(entry['stored_bytes'])}"
     lines = [f"{entry['directory']}: used by no workload of this run, {held}"]
-    if entry["removed"]:
+    gone = entry["remove_archives"] or entry["remove_snapshots"]
+    if entry["removed"] or gone:
+        what = "remove, as asked for" if entry["removed"] else "removed until it failed"
         lines.append(
-            f"  remove, as asked for: {', '.join(entry['remove_archives']) or 'no archive'}; snapshots "
+            f"  {what}: {', '.join(entry['remove_archives']) or 'no archive'}; snapshots "
             f"{', '.join(entry['remove_snapshots']) or 'none'}"
         )
     if entry["note"]:

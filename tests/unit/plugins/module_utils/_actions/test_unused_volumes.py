@@ -108,6 +108,7 @@ def test_a_directory_that_holds_something_else_is_not_made_nobody_s(tmp_path: pa
     (directory / f".tmp-1-{16 * '0'}-x").touch()
     remove_unused(item, _means(), check_mode=True)
     assert (directory / f"{samples.snapshot(1)}.full.zst").exists()
+    (item,) = find_unused(backup.set, backup.set.scan(), ())
     remove_unused(item, _means(), check_mode=False)
     assert item.remove_archives == [f"{samples.snapshot(1)}.full.zst"]
     assert [path.name for path in directory.iterdir()] == [".lock"]
