@@ -128,6 +128,7 @@ options:
     description:
       - Whether O(volumes) names all volumes of all workloads that are backed up into this set, and finding them left no
         problem, so RV(rbd_backup.gfs.k8s_rbd_resolve#module:problems) is empty.
+      - Without it nobody knows whether the others are in use, and O(remove_unused_volumes) is refused.
     type: bool
     default: false
   accept_policy_change:

@@ -29,14 +29,16 @@ options:
   volumes:
     description:
       - The volumes that are in use, as M(rbd_backup.gfs.k8s_rbd_resolve) returns them. With them, also one without a
-        directory is overdue, and a directory whose volume is not among them is an orphan. All volumes of the set are
-        listed in any case.
+        directory is overdue, and with O(volumes_complete) a directory whose volume is not among them is an orphan. All
+        volumes of the set are listed in any case.
   volumes_complete:
     description:
-      - Whether O(volumes) names all volumes of all workloads that are backed up into this set. Where some could not be
-        found, say V(false), and nothing counts as an orphan.
+      - Whether O(volumes) names all volumes of all workloads that are backed up into this set, and finding them left no
+        problem, so RV(rbd_backup.gfs.k8s_rbd_resolve#module:problems) is empty.
+      - Without it nobody knows whether the others are in use. Then nothing counts as an orphan, which the table says,
+        and any other volume may be overdue.
     type: bool
-    default: true
+    default: false
   overdue_hours:
     description: A volume whose newest restore point is older than so many hours, 1 or more, is overdue.
     type: int
@@ -48,7 +50,7 @@ options:
   ceph:
     description:
       - How to reach Ceph. Without this option Ceph is not asked.
-      - With it and O(volumes), snapshots of this backup set are looked for on images that nobody uses and in the RBD
+      - With it, O(volumes) and O(volumes_complete), snapshots of this backup set are looked for on images that nobody uses and in the RBD
         trash of every pool that volumes are or were in.
 seealso:
   - module: rbd_backup.gfs.rbd_backup_verify
@@ -189,7 +191,7 @@ overdue:
   type: list
   elements: str
 orphans:
-  description: What there is of volumes that are not among O(volumes).
+  description: What there is of volumes that are not among O(volumes). Empty without O(volumes_complete).
   returned: success, or when only volumes failed
   type: list
   elements: dict
@@ -259,7 +261,7 @@ def main() -> None:
             **shared.PARALLEL,
             **shared.ARCHIVE,
             **shared.ANY_PREFIX,
-            "volumes_complete": {"type": "bool", "default": True},
+            "volumes_complete": {"type": "bool", "default": False},
             "overdue_hours": {"type": "int", "default": 26},
             "time": {"type": "str"},
         },

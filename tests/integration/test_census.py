@@ -219,7 +219,8 @@ def test_a_broken_image_hides_no_orphan_beside_it_and_is_named(
     try:
         for way in ("local", "toolbox"):
             ceph = lab.ceph_options(way)
-            found = modules.info(volumes=[volume(used), volume(also_used, "also")], ceph=ceph)
+            in_use = [volume(used), volume(also_used, "also")]
+            found = modules.info(volumes=in_use, volumes_complete=True, ceph=ceph)
             orphans = {one["image"]: one for one in found["orphans"]}
             assert orphans[orphan.image]["snapshots"] == [name(0)]
             assert orphans[pinned.image]["in_trash"]
@@ -259,7 +260,7 @@ def test_where_nothing_can_be_listed_each_volume_is_asked_for_alone(
         assert len(result["archives"]) == len(specs)
         again = modules.backup(specs)
         assert (again.get("failed", False), again["unchanged"]) == (False, len(specs))
-        found = modules.info(volumes=[volume(specs[0])], ceph=modules.ceph)
+        found = modules.info(volumes=[volume(specs[0])], volumes_complete=True, ceph=modules.ceph)
         assert {one["image"]: one["snapshots"] for one in found["orphans"]} == {
             spec.image: [name(0)] for spec in specs[1:]
         }

@@ -37,6 +37,10 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._retention import (
     decide,
 )
 
+_NO_ORPHANS = (
+    "Orphans were not looked for: it was not said that the volumes of this run are all that are in use "
+    "(volumes_complete), or not all were found."
+)
 _TOLERANCE = dt.timedelta(seconds=Policy.future_tolerance)
 
 
@@ -50,8 +54,10 @@ def run(environment: Environment) -> Outcome:
     subjects = find_subjects(environment, backup_set.scan(), options["volumes_complete"])
     look = _Look(backup_set, environment.time(), dt.timedelta(hours=options["overdue_hours"]))
     volumes, failures = for_each_subject(subjects.items, look, parallel)
-    orphans, problems = [], list(subjects.problems)
-    if options["volumes"] is not None and subjects.complete:
+    orphans, problems, unlooked = [], list(subjects.problems), []
+    if not subjects.complete:
+        unlooked = [_NO_ORPHANS]
+    elif options["volumes"] is not None:
         orphans = orphaned_directories(subjects.items)
         if options["ceph"] is not None:
             found, unknown = orphaned_snapshots(environment.ceph(), subjects.items, backup_set.prefix)
@@ -69,6 +75,7 @@ def run(environment: Environment) -> Outcome:
             "table": [
                 *(line for entry in volumes for line in overview(entry["name"], entry)),
                 *map(orphan, orphans),
+                *unlooked,
                 *problems,
             ],
         },
