@@ -319,6 +319,9 @@ failures:
       type: str
       sample: replicapool/csi-vol-5f1b4c3e-1d1a-4b5e-9a55-0a58a9feac02
     message: {description: "What failed, what was left untouched, and what to do.", type: str}
+    missing_bytes:
+      description: Where there is too little room for archives, how many bytes are lacking; null otherwise.
+      type: int
 """
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils import _argument_specs as shared

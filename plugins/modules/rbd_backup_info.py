@@ -50,8 +50,8 @@ options:
   ceph:
     description:
       - How to reach Ceph. Without this option Ceph is not asked.
-      - With it, O(volumes) and O(volumes_complete), snapshots of this backup set are looked for on images that nobody uses and in the RBD
-        trash of every pool that volumes are or were in.
+      - With it, O(volumes) and O(volumes_complete), snapshots of this backup set are looked for on images that nobody
+        uses and in the RBD trash of every pool that volumes are or were in.
 seealso:
   - module: rbd_backup.gfs.rbd_backup_verify
   - module: rbd_backup.gfs.k8s_rbd_resolve

@@ -251,6 +251,9 @@ failures:
   contains:
     <<: *volume
     message: {description: "What failed, what was left untouched, and what to do.", type: str}
+    missing_bytes:
+      description: Where there is too little room for archives, how many bytes are lacking; null otherwise.
+      type: int
 """
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils import _argument_specs as shared

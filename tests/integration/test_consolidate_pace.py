@@ -127,5 +127,30 @@ def test_a_volume_for_which_there_is_no_room_is_left_out_with_its_shortfall_and_
         (failure,) = result["failures"]
         assert failure["claim"] == "data-0"
         assert "1 bytes are missing" in failure["message"]
+        assert failure["missing_bytes"] == 1
     assert history.snapshots(images, spec) == before
     assert history.snapshots(images, small) == [name(3)]
+
+
+def test_a_damaged_archive_that_stays_is_exported_again_only_where_there_is_room_for_it(
+    modules: Modules, images: Images, spec: ImageSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file system of the lab has room for everything."""
+    archive = history.damage(modules, f"{name(3)}.from-{name(2)}.diff.zst")
+    before = history.files(modules)
+    for_the_plan = types.SimpleNamespace(f_bavail=1 << 40, f_frsize=1)
+    too_little = types.SimpleNamespace(f_bavail=archive.stat().st_size - 1, f_frsize=1)
+    free = iter([for_the_plan, too_little])
+    two = {"retention": {"daily": 2, "weekly": 0, "monthly": 0}}
+    with monkeypatch.context() as patch:
+        patch.setattr(room.os, "statvfs", lambda _path: next(free))
+        result = run(modules, spec, **two)
+    (failure,) = result["failures"]
+    assert failure["missing_bytes"] == 1
+    assert "exported again" not in str(result.get("warnings"))
+    after = history.files(modules)
+    assert {file: after[file] for file in before if "proof" not in file and ".lock" not in file}.items() <= before.items()
+    assert history.snapshots(images, spec) == [name(number) for number in range(4)]
+    result = run(modules, spec, **two)
+    assert "It was exported again" in str(result["warnings"])
+    history.all_equal(images, modules, spec, [name(2), name(3)])

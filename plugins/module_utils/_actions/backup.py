@@ -37,8 +37,8 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.census imp
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.deadline import Deadline, deadline_of
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
     check_parallel,
-    failure,
     for_each_volume,
+    writing_failure,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.publishing import Publisher
@@ -88,9 +88,9 @@ def run(environment: Environment) -> Outcome:
     backup_set, initialised = open_or_init_set(environment, ceph.fsid())
     deadline = deadline_of(options, now, backup_set.timezone)
     work = _Backup(environment, backup_set, Census(ceph, volumes), deadline)
-    done, failures = for_each_volume(volumes, work, parallel)
+    done, failures = for_each_volume(volumes, work, parallel, writing_failure)
     written = [archive for item in done for archive in item.written]
-    failures += [failure(item.volume, item.error) for item in done if item.error]
+    failures += [writing_failure(item.volume, item.error) for item in done if item.error]
     if environment.check_mode:
         archives = [
             planned(item.volume, export, item.estimates[export.to.id])

@@ -15,8 +15,8 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidat
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.consolidated import Consolidated, Means
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import (
     check_parallel,
-    failure,
     for_each_volume,
+    writing_failure,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.pacing import RemovalPace
@@ -61,9 +61,9 @@ def run(environment: Environment) -> Outcome:
     scan, census = backup_set.scan(), Census(ceph, volumes)
     unused = _unused_among(environment, backup_set, scan, census, volumes)
     work = VolumeConsolidation(environment, backup_set, scan, policy, means, census)
-    done, failures = for_each_volume(volumes, work, parallel)
-    failures += [failure(item.volume, item.error) for item in done if item.error]
-    failures += [failure(item.volume, item.error) for item in unused if item.error]
+    done, failures = for_each_volume(volumes, work, parallel, writing_failure)
+    failures += [writing_failure(item.volume, item.error) for item in done if item.error]
+    failures += [writing_failure(item.volume, item.error) for item in unused if item.error]
     failures += _remove(environment, [item for item in unused if not item.error], means)
     recorded, fatal = _record(environment, backup_set, policy, done)
     before, after = _differences(done, unused)
@@ -122,7 +122,7 @@ def _remove(environment: Environment, unused: t.Iterable[Unused], means: Means) 
             try:
                 remove_unused(item, means, environment.check_mode)
             except Exception as error:  # the others must go on, whatever it was
-                failures.append(failure(item.volume, error))
+                failures.append(writing_failure(item.volume, error))
     return failures
 
 

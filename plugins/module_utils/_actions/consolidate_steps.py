@@ -124,9 +124,11 @@ class Steps:
                     "names what is lost."
                 )
                 raise
+            # the damaged one keeps its room until this one is proved
+            again = Exporter(self._ceph, self._publisher, room=self._means.room)
+            written = again.write(export, prove=True, estimated_bytes=archive.stored_bytes).archive
             self._done.damage.append(f"{error.message} It was exported again.")
             self._done.changed = True
-            written = self._exporter.write(export, prove=True).archive
             if written.file != archive.file:  # compressed in another way by now
                 self._directory.remove_archive(archive)
             return written

@@ -22,12 +22,31 @@ def check_parallel(options: t.Mapping[str, t.Any]) -> int:
     return parallel
 
 
+def failure(volume: Volume, error: Exception) -> dict[str, t.Any]:
+    """Describe the failure of one volume for the result."""
+    return {
+        "namespace": volume.namespace,
+        "claim": volume.claim,
+        "image": str(volume.spec),
+        "message": describe(error),
+    }
+
+
+def writing_failure(volume: Volume, error: Exception) -> dict[str, t.Any]:
+    """The same for who writes archives: ``missing_bytes`` is the room that is lacking, None where that was not it."""
+    details = error.details if isinstance(error, BackupError) else {}
+    return {**failure(volume, error), "missing_bytes": details.get("missing_bytes")}
+
+
 def for_each_volume(
-    volumes: t.Sequence[Volume], work: t.Callable[[Volume], Result], parallel: int
+    volumes: t.Sequence[Volume],
+    work: t.Callable[[Volume], Result],
+    parallel: int,
+    tell: t.Callable[[Volume, Exception], dict[str, t.Any]] = failure,
 ) -> tuple[list[Result], list[dict[str, t.Any]]]:
     """Call *work* on every volume, at most *parallel* at a time.
 
-    Returns the results in the order of *volumes*, and a failure for each volume whose work raised.
+    Returns the results in the order of *volumes*, and what *tell* makes of it for each volume whose work raised.
     """
     results: list[Result] = []
     failures: list[dict[str, t.Any]] = []
@@ -37,18 +56,8 @@ def for_each_volume(
             try:
                 results.append(future.result())
             except Exception as error:  # the others must go on, whatever it was
-                failures.append(failure(volume, error))
+                failures.append(tell(volume, error))
     return results, failures
-
-
-def failure(volume: Volume, error: Exception) -> dict[str, t.Any]:
-    """Describe the failure of one volume for the result."""
-    return {
-        "namespace": volume.namespace,
-        "claim": volume.claim,
-        "image": str(volume.spec),
-        "message": describe(error),
-    }
 
 
 def describe(error: Exception) -> str:
