@@ -118,8 +118,9 @@ options:
     default: false
   remove_unused_volumes:
     description:
-      - Remove all archives of these volumes, which must be among RV(unused_volumes), each by its C(directory), and
-        their snapshots where the image is found. Nothing else of the backup set is touched by it.
+      - Remove all archives of these volumes, which must be among RV(unused_volumes), each by its C(directory), absolute
+        or relative to the backup set, and their snapshots where the image is found. Nothing else of the backup set is
+        touched by it.
       - Refused without O(volumes_complete), and for volumes with protected restore points.
     type: list
     elements: str
@@ -292,8 +293,8 @@ waiting:
   elements: dict
 unused_volumes:
   description:
-    - The volumes in the backup set that are not among O(volumes), with C(directory) (relative to the backup set, as
-      O(remove_unused_volumes) takes it), C(namespace), C(claim), C(image), C(archives) (their number), C(stored_bytes),
+    - The volumes in the backup set that are not among O(volumes), with C(directory) (an absolute path, as
+      in all results), C(namespace), C(claim), C(image), C(archives) (their number), C(stored_bytes),
       C(removed) (whether it was, or would be in check mode), C(remove_archives) (the files that went, or would go),
       C(remove_snapshots) (the snapshots that did) and C(note).
     - Where a removal failed half-way, C(removed) is false, C(remove_archives) and C(remove_snapshots) are what went

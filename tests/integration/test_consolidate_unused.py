@@ -39,6 +39,7 @@ def test_volumes_that_no_workload_uses_are_reported_and_go_only_where_they_are_n
     result = run(modules, used)
     (unused,) = result["unused_volumes"]
     assert (unused["image"], unused["archives"], unused["removed"]) == (str(spec), 4, False)
+    assert unused["directory"] == str(history.directory_of(modules, spec))
     wanted = {"remove_unused_volumes": [unused["directory"]]}
     assert "volumes_complete" in run(modules, used, **wanted)["msg"]
     assert "not a directory" in run(modules, used, spec, volumes_complete=True, **wanted)["msg"]

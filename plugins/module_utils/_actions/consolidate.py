@@ -23,7 +23,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.pacing imp
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.room import Room
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.unused_volumes import (
     Unused,
-    check_removable,
+    choose_unused,
     find_unused,
     remove_unused,
 )
@@ -59,12 +59,12 @@ def run(environment: Environment) -> Outcome:
     policy = _policy(options, backup_set)
     means = Means(ceph, options, environment.now(), pace, Room())
     scan, census = backup_set.scan(), Census(ceph, volumes)
-    unused = _unused_among(environment, backup_set, scan, census, volumes)
+    unused, to_remove = _unused_among(environment, backup_set, scan, census, volumes)
     work = VolumeConsolidation(environment, backup_set, scan, policy, means, census)
     done, failures = for_each_volume(volumes, work, parallel, writing_failure)
     failures += [writing_failure(item.volume, item.error) for item in done if item.error]
     failures += [writing_failure(item.volume, item.error) for item in unused if item.error]
-    failures += _remove(environment, [item for item in unused if not item.error], means)
+    failures += _remove(environment, [item for item in to_remove if not item.error], means)
     recorded, fatal = _record(environment, backup_set, policy, done)
     before, after = _differences(done, unused)
     extra = sorted((item.plan.extra_bytes for item in done if not item.error), reverse=True)
@@ -101,8 +101,11 @@ def _unused_among(
     scan: Scan,
     census: Census,
     volumes: t.Iterable[Volume],
-) -> list[Unused]:
-    """List the volumes of the set that are not among *volumes*. Raises InvalidInput where one must not go."""
+) -> tuple[list[Unused], list[Unused]]:
+    """The volumes of the set that are not among *volumes*, and those of them that the user named for removal.
+
+    Raises InvalidInput where one must not go.
+    """
     used, complete = set(), environment.options["volumes_complete"]
     for volume in volumes:
         try:
@@ -110,19 +113,18 @@ def _unused_among(
         except BackupError:  # its directory may be any
             complete = False
     unused = find_unused(backup_set, scan, used)
-    check_removable(unused, environment.options["remove_unused_volumes"], complete and not scan.problems)
-    return unused
+    wanted = environment.options["remove_unused_volumes"]
+    return unused, choose_unused(backup_set, unused, wanted, complete and not scan.problems)
 
 
 def _remove(environment: Environment, unused: t.Iterable[Unused], means: Means) -> list[dict[str, t.Any]]:
-    """Remove those of the *unused* volumes that the user named, and return the failures."""
+    """Remove these *unused* volumes, and return the failures."""
     failures = []
     for item in unused:
-        if item.key in environment.options["remove_unused_volumes"]:
-            try:
-                remove_unused(item, means, environment.check_mode)
-            except Exception as error:  # the others must go on, whatever it was
-                failures.append(writing_failure(item.volume, error))
+        try:
+            remove_unused(item, means, environment.check_mode)
+        except Exception as error:  # the others must go on, whatever it was
+            failures.append(writing_failure(item.volume, error))
     return failures
 
 
@@ -198,5 +200,5 @@ def _differences(done: t.Iterable[Consolidated], unused: t.Iterable[Unused]) -> 
         before += was
         after += was if item.error else becomes
     for entry in unused:
-        before += [f"{entry.key} {name}" for name in (*entry.remove_archives, *entry.remove_snapshots)]
+        before += [f"{entry.directory.path} {name}" for name in (*entry.remove_archives, *entry.remove_snapshots)]
     return "".join(f"{line}\n" for line in before), "".join(f"{line}\n" for line in after)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.backup_set import ours
@@ -18,7 +19,6 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.in_use imp
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import VOLUME_FILE
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import (
-    Proof,
     load_proof,
     save_proof,
 )
@@ -48,7 +48,6 @@ class Unused:
     """
 
     directory: VolumeDirectory
-    key: str
     archives: int | None = None
     stored_bytes: int | None = None
     removed: bool = False
@@ -68,7 +67,7 @@ class Unused:
         """The volume as a result shows it."""
         volume = self.directory.description["volume"]
         return {
-            "directory": self.key,
+            "directory": self.directory.path,
             "namespace": volume["namespace"],
             "claim": volume["claim"],
             "image": str(_spec(self.directory)),
@@ -86,7 +85,7 @@ def find_unused(backup_set: BackupSet, scan: Scan, used: t.Container[Identity]) 
     found = []
     for directory in scan.volumes:
         if directory.identity not in used:
-            item = Unused(directory, backup_set.key(directory))
+            item = Unused(directory)
             try:
                 archives = directory.archives(backup_set.prefix).archives
             except BackupError as error:  # it concerns this one alone
@@ -98,31 +97,41 @@ def find_unused(backup_set: BackupSet, scan: Scan, used: t.Container[Identity]) 
     return found
 
 
-def check_removable(unused: t.Iterable[Unused], wanted: t.Sequence[str], complete: bool) -> None:
-    """Raise InvalidInput, before anything is touched, where one of the *wanted* must not be removed."""
+def choose_unused(
+    backup_set: BackupSet, unused: t.Sequence[Unused], wanted: t.Sequence[str], complete: bool
+) -> list[Unused]:
+    """Return those *unused* whose directories are *wanted*: absolute, or relative to the set.
+
+    Raises InvalidInput, before anything is touched, where one of them must not be removed.
+    """
     if not wanted:
-        return
+        return []
     if not complete:
         raise InvalidInput(
             "remove_unused_volumes is refused: not every workload was resolved to its volumes, or that was not said "
             "(volumes_complete), so that a volume may only seem unused. Nothing was touched. Solve what "
             "k8s_rbd_resolve reports under problems first."
         )
-    by_key = {item.key: item for item in unused}
-    unknown = [key for key in wanted if key not in by_key]
+    by_path = {os.path.realpath(item.directory.path): item for item in unused}
+    known = ", ".join(item.directory.path for item in unused)
+    chosen = {path: os.path.realpath(os.path.join(backup_set.path, path)) for path in wanted}
+    unknown = [path for path in wanted if chosen[path] not in by_path]
     if unknown:
         raise InvalidInput(
             f"remove_unused_volumes names {', '.join(unknown)}, which is not a directory of an unused volume of this "
-            f"backup set. Nothing was touched. Unused are: {', '.join(by_key) or 'none'}."
+            f"backup set. Nothing was touched. Unused are: {known or 'none'}."
         )
-    for key in wanted:
-        _refuse_pinned(key, load_proof(by_key[key].directory.path), "Nothing was touched.")
+    items = [by_path[path] for path in dict.fromkeys(chosen.values())]
+    for item in items:
+        _refuse_pinned(item.directory, "Nothing was touched.")
+    return items
 
 
-def _refuse_pinned(key: str, proof: Proof, untouched: str) -> None:
+def _refuse_pinned(directory: VolumeDirectory, untouched: str) -> None:
+    proof = load_proof(directory.path)
     if proof.pins:
         raise InvalidInput(
-            f"remove_unused_volumes names {key}, which holds protected restore points "
+            f"remove_unused_volumes names {directory.path}, which holds protected restore points "
             f"({', '.join(f'{name}: {pin.reason}' for name, pin in sorted(proof.pins.items()))}). {untouched} "
             "Take the protection off first (rbd_protect, state: absent)."
         )
@@ -171,7 +180,7 @@ def remove_unused(item: Unused, means: Means, check_mode: bool) -> None:
 def _plan(item: Unused, means: Means) -> tuple[t.Sequence[Archive], t.Sequence[Snapshot]]:
     """The archives and snapshots to remove. Raises BackupError where the volume must stay; nothing was touched then."""
     # all the other volumes were worked on since it was looked at
-    _refuse_pinned(item.key, load_proof(item.directory.path), "Nothing of it was removed.")
+    _refuse_pinned(item.directory, "Nothing of it was removed.")
     inventory = item.directory.archives(means.options["prefix"])
     if inventory.problems or inventory.unpublished:
         raise BackupError(

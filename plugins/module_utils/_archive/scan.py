@@ -79,7 +79,7 @@ def scan(path: str, fsid: str) -> Scan:
     volumes: list[VolumeDirectory] = []
     problems: list[Problem] = []
     for relative, is_link in _directories(path):
-        found = _problem(relative, _LINK) if is_link else _volume(path, relative, fsid)
+        found = _problem(path, relative, _LINK) if is_link else _volume(path, relative, fsid)
         if isinstance(found, Problem):
             problems.append(found)
         elif found:
@@ -96,11 +96,11 @@ def _volume(path: str, relative: str, fsid: str) -> VolumeDirectory | Problem | 
             return Problem(relative, error.message, kind)
         if kind == MISSING:
             unused = is_unused(os.path.join(path, relative))
-            return None if unused else _problem(relative, "has no volume.json")
+            return None if unused else _problem(path, relative, "has no volume.json")
         raise
     if volume.identity.fsid != fsid:
         return _problem(
-            relative, f"belongs to the Ceph cluster {volume.identity.fsid}, and the set to {fsid}"
+            path, relative, f"belongs to the Ceph cluster {volume.identity.fsid}, and the set to {fsid}"
         )
     return volume
 
@@ -111,8 +111,8 @@ def is_unused(path: str) -> bool:
         return all(file == names.LOCK_FILE or names.is_temporary(file) for file in os.listdir(path))
 
 
-def _problem(relative: str, what: str) -> Problem:
-    return Problem(relative, f"The directory {relative} {what}.", REFUSED)
+def _problem(path: str, relative: str, what: str) -> Problem:
+    return Problem(relative, f"The directory {os.path.join(path, relative)} {what}.", REFUSED)
 
 
 def _directories(path: str, above: str = "", level: int = 1) -> t.Iterator[tuple[str, bool]]:

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.pacing import RemovalPace
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.unused_volumes import (
-    check_removable,
+    choose_unused,
     find_unused,
     remove_unused,
 )
@@ -68,7 +68,9 @@ def test_a_restore_point_that_is_protected_in_the_meantime_stays(
     backup = BackupOfContents(tmp_path / "backup")
     directory = backup.add("data-0", [bytes(4096)])
     (item,) = find_unused(backup.set, backup.set.scan(), ())
-    check_removable([item], [item.key], True)
+    assert choose_unused(backup.set, [item], [item.directory.path], True) == [item]
+    relative = str(directory.relative_to(backup.set.path))
+    assert choose_unused(backup.set, [item], [relative, item.directory.path], True) == [item]
     proof = load_proof(str(directory))
     proof.pins[samples.snapshot(1)] = Pin(samples.snapshot(1), "court case", samples.NOON)
     save_proof(str(directory), proof)
