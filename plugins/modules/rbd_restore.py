@@ -59,7 +59,7 @@ options:
       - The directory of one volume, absolute or relative to the backup set, for example
         C(shop/data-db-0/csi-vol-5f1b4c3e--10226b8b4567).
     type: str
-  image_id:
+  image_ids:
     description:
       - The ids of the images that were backed up. Required where the backup set has more than one volume of a claim,
         which is the case after the claim was created anew. The error then lists them with dates and sizes.
@@ -297,7 +297,7 @@ def main() -> None:
             "claim": text,
             "workload": text,
             "directory": text,
-            "image_id": {"type": "list", "elements": "str"},
+            "image_ids": {"type": "list", "elements": "str"},
             "restore_point": {"type": "str", "default": "latest"},
             "target": {
                 "type": "dict",

@@ -156,7 +156,7 @@ def test_an_image_made_anew_under_the_same_name_begins_a_new_directory(
     assert "more than one volume" in ambiguous["msg"]
     image_id = json.loads(images.rbd(spec, "info", "--format", "json"))["id"]
     target = images.name()
-    assert modules.restore(target, image_id=image_id)["restore_point"] == name(1)
+    assert modules.restore(target, image_ids=[image_id])["restore_point"] == name(1)
     assert images.read(target) == images.read(spec, name(1))
 
 

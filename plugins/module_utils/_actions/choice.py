@@ -39,7 +39,7 @@ class Choice:
 
 
 def choose_directories(backup_set: BackupSet, options: t.Mapping[str, t.Any]) -> tuple[VolumeDirectory, ...]:
-    """Choose by the options ``namespace`` and ``claim`` or ``workload``, or ``directory``, and ``image_id``.
+    """Choose by the options ``namespace`` and ``claim`` or ``workload``, or ``directory``, and ``image_ids``.
 
     Raises InvalidInput when that names nothing, or a claim that has more than one volume.
     """
@@ -57,21 +57,21 @@ def choose_directories(backup_set: BackupSet, options: t.Mapping[str, t.Any]) ->
     ]
     wanted = of_namespace if workload is None else _used_by(workload, of_namespace)
     what = f"claim {namespace}/{claim}" if claim else f"workload {namespace}/{workload}"
-    if not options["image_id"]:
+    if not options["image_ids"]:
         _refuse_doubt(scan, what, namespace, claim)
     by_claim: dict[str, list[VolumeDirectory]] = {}
     for directory in wanted:
         by_claim.setdefault(directory.description["volume"]["claim"], []).append(directory)
-    narrowed = [_narrow(found, options["image_id"] or ()) for found in by_claim.values()]
+    narrowed = [_narrow(found, options["image_ids"] or ()) for found in by_claim.values()]
     ambiguous = [directory for found in narrowed if len(found) > 1 for directory in found]
     if ambiguous:
         raise InvalidInput(
             f"{what[0].upper()}{what[1:]} has more than one volume for a claim in the backup set, because the claim "
-            f"was created anew: {_listed(ambiguous)}. Nothing was touched. Say which one by image_id (role: "
-            "rbd_restore_image_id)."
+            f"was created anew: {_listed(ambiguous)}. Nothing was touched. Say which one by image_ids "
+            "(role: rbd_restore_image_ids; rbd_protect: image_id)."
         )
     chosen = tuple(directory for found in narrowed for directory in found)
-    missing = set(options["image_id"] or ()) - {directory.identity.image_id for directory in chosen}
+    missing = set(options["image_ids"] or ()) - {directory.identity.image_id for directory in chosen}
     if not chosen or missing:
         raise InvalidInput(_nothing(backup_set, scan, what, sorted(missing), of_namespace))
     return chosen
@@ -82,7 +82,7 @@ def find_directory(
 ) -> VolumeDirectory:
     """Find the only volume of a claim in the set. Raises InvalidInput where there is none or more than one."""
     where = {"namespace": namespace, "claim": claim, "workload": None, "directory": None}
-    return choose_directories(backup_set, {**where, "image_id": [image_id] if image_id else None})[0]
+    return choose_directories(backup_set, {**where, "image_ids": [image_id] if image_id else None})[0]
 
 
 def choose_point(directory: VolumeDirectory, prefix: str, wanted: str) -> Choice:
@@ -143,8 +143,8 @@ def _refuse_doubt(scan: Scan, what: str, namespace: str, claim: str | None) -> N
     if doubtful:
         raise InvalidInput(
             f"It cannot be said which volumes of {what} the backup set holds: {' '.join(doubtful)} Nothing was "
-            "touched. Put that in order or move it away, or say which volume is meant by image_id (role: "
-            "rbd_restore_image_id) or directory."
+            "touched. Put that in order or move it away, or say which volume is meant by image_ids "
+            "(role: rbd_restore_image_ids; rbd_protect: image_id) or directory."
         )
 
 

@@ -45,7 +45,7 @@ def _environment(backup: BackupOfContents, check_mode: bool = False, **options: 
         "claim": None,
         "workload": None,
     }
-    defaults.update({"directory": None, "image_id": None, "restore_point": "latest", "parallel": 2})
+    defaults.update({"directory": None, "image_ids": None, "restore_point": "latest", "parallel": 2})
     return Environment({**defaults, "manifests": None, "target": target, **options}, check_mode)
 
 

@@ -68,13 +68,13 @@ def test_a_claim_that_was_created_anew_needs_an_image_id(
         run(backup, tmp_path / "x.raw", claim="data")
     for word in ("aa11", "bb22", "2026-", f"{4 * MIB} bytes", str(first)):
         assert word in caught.value.message
-    run(backup, tmp_path / "x.raw", claim="data", image_id=["aa11"])
-    run(backup, tmp_path / "y.raw", workload="statefulset/db", image_id=["bb22"])
+    run(backup, tmp_path / "x.raw", claim="data", image_ids=["aa11"])
+    run(backup, tmp_path / "y.raw", workload="statefulset/db", image_ids=["bb22"])
     run(backup, tmp_path / "z.raw", directory=os.path.relpath(first, backup.root / "lab"), namespace=None)
     found = [(tmp_path / f"{name}.raw").read_bytes() for name in "xyz"]
     assert found == [content(1), content(2), content(1)]
     with pytest.raises(InvalidInput, match="with image id cc33"):
-        run(backup, tmp_path / "w.raw", claim="data", image_id=["cc33"])
+        run(backup, tmp_path / "w.raw", claim="data", image_ids=["cc33"])
     with pytest.raises(InvalidInput, match="not the directory of a volume"):
         run(backup, tmp_path / "w.raw", directory="shop")
 
@@ -87,10 +87,10 @@ def test_a_directory_that_cannot_be_read_is_never_passed_over_for_another_of_the
     newer = backup.add("data", [content(2)], image_id="0b")
     backup.add("other", [content(3)], users=())
     (newer / "volume.json").write_text("{", encoding="ascii")
-    with pytest.raises(InvalidInput, match=r"volume\.json is damaged.*image_id"):
+    with pytest.raises(InvalidInput, match=r"volume\.json is damaged.*image_ids"):
         run(backup, tmp_path / "x.raw", **options)
     assert not (tmp_path / "x.raw").exists()
-    run(backup, tmp_path / "x.raw", **options, image_id=["0a"])
+    run(backup, tmp_path / "x.raw", **options, image_ids=["0a"])
     assert (tmp_path / "x.raw").read_bytes() == content(1)
     run(backup, tmp_path / "y.raw", claim="other")
     assert (tmp_path / "y.raw").read_bytes() == content(3)
