@@ -38,7 +38,7 @@ class StreamError(BackupError):
 
 
 class ArchiveError(BackupError):
-    """The backup directory, an archive or a manifest is missing, damaged or not ours."""
+    """The backup set, an archive or a manifest is missing, damaged or not ours."""
 
 
 class LockedError(BackupError):

@@ -113,7 +113,7 @@ class State:
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """A published backup file: the stream that leads from ``base`` (None: from nothing, a full) to ``to``."""
+    """A published file: the stream that leads from ``base`` (None: from nothing, a full) to ``to``."""
 
     file: str
     to: State

@@ -94,9 +94,10 @@ def test_snapshots_of_images_that_nobody_uses_also_in_the_trash(
     mine = {spec.image, other.image}
 
     def orphans(used: list[ImageSpec], **options: t.Any) -> dict[str, dict[str, t.Any]]:
-        result = modules.info(volumes=[volume(s) for s in used], **{"ceph": modules.ceph, "volumes_complete": True, **options})
+        options = {"ceph": modules.ceph, "volumes_complete": True, **options}
+        result = modules.info(volumes=[volume(s) for s in used], **options)
         unlooked = [line for line in result["table"] if "Orphans were not looked for" in line]
-        assert len(unlooked) == (not options.get("volumes_complete", True))
+        assert bool(unlooked) is not options["volumes_complete"]
         return {one["image"]: one for one in result["orphans"] if one["image"] in mine}
 
     found = orphans([spec])

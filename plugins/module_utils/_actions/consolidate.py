@@ -200,5 +200,7 @@ def _differences(done: t.Iterable[Consolidated], unused: t.Iterable[Unused]) -> 
         before += was
         after += was if item.error else becomes
     for entry in unused:
-        before += [f"{entry.directory.path} {name}" for name in (*entry.remove_archives, *entry.remove_snapshots)]
+        before += [
+            f"{entry.directory.path} {name}" for name in (*entry.remove_archives, *entry.remove_snapshots)
+        ]
     return "".join(f"{line}\n" for line in before), "".join(f"{line}\n" for line in after)

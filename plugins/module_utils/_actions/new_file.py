@@ -1,7 +1,7 @@
 # Copyright (c) 2026, rbd_backup.gfs contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that a restore makes outside of the backup directory: never over one that exists, and whole or not at all."""
+"""Files that a restore makes outside of the backup set: never over one that exists, and whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, rbd_backup.gfs contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Room in the backup directory for archives that are being written at the same time."""
+"""Room in the backup root for archives that are being written at the same time."""
 
 from __future__ import annotations
 

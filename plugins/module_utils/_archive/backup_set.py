@@ -265,8 +265,8 @@ def _check_same(path: str, record: SetRecord, expected: t.Mapping[str, str | Non
         if wanted is not None and wanted != found:
             raise ArchiveError(
                 f"{path} is a backup set of another {key}: it has {found!r}, and this run is about "
-                f"{wanted!r}. Nothing was changed. Check backup root and cluster in the inventory and what is "
-                "mounted there.",
+                f"{wanted!r}. Nothing was changed. Check the backup root and the name of the cluster in the "
+                "inventory, and what is mounted there.",
                 kind=REFUSED,
                 path=path,
             )

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, rbd_backup.gfs contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be wrong in a backup directory, in words that a run can act on.
+"""What can be wrong in a backup set, in words that a run can act on.
 
 Every ArchiveError of this room carries one of the kinds in ``details["kind"]``. Only DAMAGED, MISSING and
 MANIFEST are facts about an archive; UNREADABLE means that nothing is known, and nothing may be concluded from
