@@ -12,8 +12,14 @@ import pathlib
 import random
 import typing as t
 
+import pytest
+
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.manifest import Origin
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import archive_name
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import (
+    archive_name,
+    is_temporary,
+    name_before_bad,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
     VolumeDirectory,
@@ -127,3 +133,29 @@ def damage(archive: pathlib.Path, kind: str) -> None:
         "manifest damaged": lambda: flip(manifest, 20),
     }
     deeds[kind]()
+
+
+def noted_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is renamed, removed and made durable from now on, in order; temporaries and times have no names."""
+    calls: list[str] = []
+
+    def name(path: str) -> str:
+        base = os.path.basename(path)
+        before = name_before_bad(base)
+        if is_temporary(base):
+            return "temporary"
+        return f"{before}.bad" if before else base
+
+    def note(call: str, target: t.Callable[..., str]) -> None:
+        real = getattr(os, call)
+
+        def noted(*args: t.Any) -> None:
+            real(*args)
+            calls.append(f"{call} {target(*args)}")
+
+        monkeypatch.setattr(os, call, noted)
+
+    note("rename", lambda _old, new: name(new))
+    note("unlink", name)
+    note("fsync", lambda descriptor: name(os.readlink(f"/proc/self/fd/{descriptor}")))
+    return calls

@@ -263,6 +263,36 @@ def test_removing_an_archive(directory: VolumeDirectory, archives: list[Archive]
     assert not [name for name in os.listdir(directory.path) if name.startswith(archives[1].file)]
 
 
+def test_each_step_of_a_removal_is_durable_before_the_next(
+    directory: VolumeDirectory, archives: list[Archive], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = samples.noted_calls(monkeypatch)
+    directory.remove_archive(archives[1])
+    file = archives[1].file
+    steps = [f"rename {file}.removing", f"unlink {file}", f"unlink {file}.removing"]
+    assert calls == [call for step in steps for call in (step, "fsync volume")]
+
+
+def test_what_is_superseded_or_a_temporary_is_gone_for_good_when_that_is_said(
+    directory: VolumeDirectory, archives: list[Archive], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = samples.publish(directory.path, 1)
+    pathlib.Path(directory.path, temporary_name("volume.json", 1, "0" * 16)).write_text("half")
+    calls = samples.noted_calls(monkeypatch)
+    directory.remove_superseded(again)
+    directory.clean_temporaries()
+    superseded = [f"unlink {again.file}.bad", f"unlink {again.file}.json.bad", "fsync volume"]
+    assert calls == [*superseded, "unlink temporary", "fsync volume"]
+
+
+def test_a_record_is_durable_before_it_takes_the_place_of_the_one_before(
+    directory: VolumeDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = samples.noted_calls(monkeypatch)
+    directory.save()
+    assert calls == ["fsync temporary", "rename volume.json", "fsync volume"]
+
+
 def test_an_interrupted_removal_is_told_and_finished(
     directory: VolumeDirectory, archives: list[Archive]
 ) -> None:

@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import typing as t
 
@@ -166,6 +167,24 @@ def test_a_lease_that_was_lost_is_not_kept_alive_for_who_has_it_now(tmp_path: pa
         assert os.stat(tmp_path / ".lock").st_mtime == renewed
 
 
+def test_who_tried_in_vain_in_the_same_process_does_not_keep_the_holder_from_looking_after_it(
+    tmp_path: pathlib.Path,
+) -> None:
+    with VolumeLock(str(tmp_path)):
+        assert not takes(tmp_path)
+        leave(tmp_path / ".lock", here(host="other"))
+        with pytest.raises(LockedError, match="was lost"):
+            check_held(str(tmp_path))
+
+
+def test_a_thread_takes_nothing_over_from_another_of_its_process_however_late_that_is(
+    tmp_path: pathlib.Path, without_kernel_locks: None
+) -> None:
+    with VolumeLock(str(tmp_path)):
+        os.utime(tmp_path / ".lock", (0, 0))
+        assert not takes(tmp_path)
+
+
 def test_a_share_that_is_mounted_anew_is_still_held_and_looked_after(tmp_path: pathlib.Path) -> None:
     share = tmp_path / "share"
     share.mkdir()
@@ -285,6 +304,8 @@ def test_a_reader_keeps_archives_and_lets_others_be_written(tmp_path: pathlib.Pa
             ) as caught:
                 directory.remove_archive(old)
             assert caught.value.details["holder"]["pid"] == os.getpid()
+            with pytest.raises(LockedError, match="being read"):
+                directory.remove_archive(old)
         assert os.path.exists(directory.path_of(old))
     with VolumeLock(directory.path):
         directory.remove_archive(old)
@@ -350,6 +371,38 @@ def test_readers_may_come_again_when_the_last_archive_was_removed(tmp_path: path
         directory.check_lock()
         with ReaderLock(directory.path, patience=0), pytest.raises(LockedError, match="being read"):
             directory.check_removal()
+
+
+def test_a_reader_that_waits_does_not_stop_the_removal_that_it_waits_for(tmp_path: pathlib.Path) -> None:
+    directory = samples.volume_directory(tmp_path)
+    archives = [samples.publish(directory.path, day) for day in (1, 2)]
+    with VolumeLock(directory.path):
+        directory.remove_archive(archives[0])
+        leave(tmp_path / "volume" / f".reading-{'a' * 32}", here(host="other"))
+        directory.remove_archive(archives[1])
+    assert directory.archives(samples.PREFIX).archives == ()
+
+
+def test_who_lost_the_lock_does_not_let_readers_into_the_removal_of_who_has_it_now(
+    tmp_path: pathlib.Path,
+) -> None:
+    with VolumeLock(str(tmp_path)) as held:
+        held.check_removal()
+        leave(tmp_path / ".lock", here(host="other", removing=True))
+        with pytest.raises(LockedError, match="was lost"):
+            held.end_removal()
+        with pytest.raises(LockedError, match="being removed"), ReaderLock(str(tmp_path), patience=0):
+            pass
+
+
+@pytest.mark.parametrize("take", [VolumeLock, ReaderLock])
+def test_nothing_is_renewed_any_more_once_it_is_given_back(
+    tmp_path: pathlib.Path, take: t.Callable[[str], t.ContextManager[object]]
+) -> None:
+    before = threading.active_count()
+    with take(str(tmp_path)):
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize(

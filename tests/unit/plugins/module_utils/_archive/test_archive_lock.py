@@ -189,13 +189,18 @@ def test_a_holder_that_left_no_name(tmp_path: pathlib.Path, junk: bytes) -> None
             pass
 
 
-def test_a_server_without_locks_is_named(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # fault injection: what an NFS 3 mount without a lock daemon answers
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.ENOLCK, "offers no locks"), (errno.EIO, "storage failed")]
+)
+def test_a_server_that_does_not_lock_is_named(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    # fault injection: what an NFS 3 mount without a lock daemon answers, and a server that fails
     def fail(*_: t.Any) -> t.NoReturn:
-        raise OSError(errno.ENOLCK, "No locks available")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "fcntl", fail)
-    with pytest.raises(ArchiveError, match="offers no locks"), VolumeLock(str(tmp_path)):
+    with pytest.raises(ArchiveError, match=words), VolumeLock(str(tmp_path)):
         pass
     monkeypatch.undo()
     with VolumeLock(str(tmp_path)):

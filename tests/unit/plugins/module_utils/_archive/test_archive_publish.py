@@ -175,21 +175,16 @@ def test_publishing_comes_after_sealing(tmp_path: pathlib.Path) -> None:
 def test_the_directory_is_made_durable_between_the_two_renames(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[str] = []
-    rename, fsync = os.rename, os.fsync
-
-    def noted_rename(old: str, new: str) -> None:
-        calls.append(os.path.basename(new))
-        rename(old, new)
-
-    def noted_fsync(descriptor: int) -> None:
-        calls.append("sync " + ("directory" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file"))
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "rename", noted_rename)
-    monkeypatch.setattr(os, "fsync", noted_fsync)
+    calls = samples.noted_calls(monkeypatch)
     samples.publish(tmp_path, 1)
-    assert calls == ["sync file", "sync file", FULL, "sync directory", FULL + ".json", "sync directory"]
+    folder = tmp_path.name
+    written = ["fsync temporary", "fsync temporary"]
+    published = [f"rename {FULL}", f"fsync {folder}", f"rename {FULL}.json", f"fsync {folder}"]
+    assert calls == written + published
+    calls.clear()
+    samples.publish(tmp_path, 1)
+    aside = [f"rename {FULL}.json.bad", f"rename {FULL}.bad", f"fsync {folder}"]
+    assert calls == written + aside + published
 
 
 @pytest.mark.parametrize("fails", [False, True])
