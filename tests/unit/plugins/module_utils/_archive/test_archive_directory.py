@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import errno
 import os
@@ -283,6 +284,30 @@ def test_what_is_superseded_or_a_temporary_is_gone_for_good_when_that_is_said(
     directory.clean_temporaries()
     superseded = [f"unlink {again.file}.bad", f"unlink {again.file}.json.bad", "fsync volume"]
     assert calls == [*superseded, "unlink temporary", "fsync volume"]
+
+
+def test_what_is_left_of_a_volume_without_archives_goes_and_volume_json_last(
+    directory: VolumeDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for left in ("x.bad-20261124T120000Z", "proof.json"):
+        pathlib.Path(directory.path, left).write_text("left")
+    pathlib.Path(directory.path, "notes").write_text("mine")
+    calls = samples.noted_calls(monkeypatch)
+    directory.remove_description()
+    steps = ["unlink x.bad", "unlink proof.json", "unlink volume.json"]
+    assert calls == [call for step in steps for call in (step, "fsync volume")]
+    assert os.listdir(directory.path) == ["notes"]
+
+
+def test_a_directory_that_became_another_volumes_is_refused(directory: VolumeDirectory) -> None:
+    directory.check_still_there()
+    identity = dataclasses.replace(samples.IDENTITY, image_id="another")
+    VolumeDirectory(directory.path, identity, directory.description, samples.NOON).save()
+    with pytest.raises(ArchiveError, match="replaced by the directory of another volume"):
+        directory.check_still_there()
+    pathlib.Path(directory.path, "volume.json").unlink()
+    with pytest.raises(ArchiveError, match=r"volume\.json"):
+        directory.check_still_there()
 
 
 def test_a_record_is_durable_before_it_takes_the_place_of_the_one_before(

@@ -108,8 +108,23 @@ def test_what_may_be_taken_over(tmp_path: pathlib.Path, case: str) -> None:
     make, age, free = LEASES[case]
     leave(tmp_path / ".lock", make(), age)
     assert is_in_use(str(tmp_path)) is not free
+    descriptors = len(os.listdir("/proc/self/fd"))
     assert takes(tmp_path) is free
     assert sorted(os.listdir(tmp_path)) == [".lock"]
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_what_is_said_in_a_lease_is_with_the_file_server_at_once(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = samples.noted_calls(monkeypatch)
+    with VolumeLock(str(tmp_path)) as held:
+        assert calls == ["fsync .lock"]
+        held.check_removal()
+        assert calls.count("fsync .lock") == 2
+    assert calls.count("fsync .lock") == 3
+    with ReaderLock(str(tmp_path)):
+        assert calls[-1].startswith("fsync .reading-")
 
 
 def test_a_host_without_an_id_proves_nothing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +230,7 @@ WORK: dict[str, t.Callable[[VolumeDirectory, Archive], object]] = {
     "removing what is superseded": lambda directory, old: directory.remove_superseded(old),
     "cleaning up": lambda directory, old: directory.clean_temporaries(),
     "describing": lambda directory, old: directory.save(),
+    "looking at the lock": lambda directory, old: directory.check_lock(),
     "noting proofs": lambda directory, old: save_proof(
         directory.path, Proof(pins={"a": Pin("a", "", samples.NOON)})
     ),
@@ -267,15 +283,21 @@ def test_who_loses_the_lock_stops_writing(tmp_path: pathlib.Path, monkeypatch: p
     assert list((tmp_path / "volume").glob("*.zst*")) == []
 
 
-def test_a_removal_that_was_begun_is_not_finished_by_who_lost_the_lock(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("published_since", [False, True])
+def test_a_removal_that_was_begun_is_not_finished_by_who_lost_the_lock(
+    tmp_path: pathlib.Path, published_since: bool
+) -> None:
     directory = samples.volume_directory(tmp_path)
     old = samples.publish(directory.path, 1)
     (tmp_path / "volume" / f"{old.file}.json").rename(tmp_path / "volume" / f"{old.file}.removing")
+    if published_since:
+        samples.publish(directory.path, 1)
     with VolumeLock(directory.path):
         (tmp_path / "volume" / ".lock").unlink()
+        before = contents(directory)
         with pytest.raises(LockedError, match="removed by somebody else"):
             directory.clean_temporaries()
-    assert os.path.exists(directory.path_of(old))
+        assert contents(directory) == before
 
 
 def test_two_that_take_it_in_the_same_instant_do_not_both_get_it(
