@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.pacing import RemovalPace
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError, InvalidInput
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Snapshot
 
 
 class Clock:
@@ -50,6 +51,15 @@ def test_so_many_in_a_run() -> None:
     assert [it.refusal() for _again in range(2)] == [None, None]
     assert "max_snapshot_removals is 2" in (it.refusal() or "")
     assert it.refusal() is not None
+
+
+def test_those_beyond_the_limit_wait_and_it_is_said_why() -> None:
+    snapshots = [Snapshot(number, f"gfs-2026110{number}T170000Z", 100) for number in (1, 2, 3)]
+    removed: list[Snapshot] = []
+    waiting, why = pace(Clock(), limit=2).remove(snapshots, removed.append)
+    assert (removed, waiting) == (snapshots[:2], snapshots[2:])
+    assert "max_snapshot_removals is 2" in (why or "")
+    assert pace(Clock()).remove(snapshots, removed.append) == ([], None)
 
 
 def test_a_busy_cluster_is_awaited_and_asked_now_and_then_only() -> None:

@@ -89,6 +89,27 @@ def test_a_relative_path(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
     assert BackupSet.open(relative).path == str(tmp_path / "prod")
 
 
+def test_two_that_make_a_set_in_the_same_instant_make_one(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[BackupSet] = []
+
+    def other_was_first(place: str) -> bool:
+        monkeypatch.undo()
+        made.append(BackupSet.init(place, samples.FSID, "gfs", ZONE)[0])
+        return False
+
+    monkeypatch.setattr(under_test, "make_directory", other_was_first)
+    mine, changed = BackupSet.init(path, samples.FSID, "gfs", ZONE)
+    assert not changed
+    assert mine.set_id == made[0].set_id == BackupSet.open(path).set_id
+
+
+def test_what_a_dead_run_was_writing_goes_with_the_next_record(path: str, backup_set: BackupSet) -> None:
+    left = pathlib.Path(path, ".tmp-1-0123456789abcdef-backup-set.json")
+    left.write_text("half")
+    backup_set.record_consolidation({}, ZONE)
+    assert not left.exists()
+
+
 def test_check_mode_writes_nothing(path: str) -> None:
     planned, changed = BackupSet.init(path, samples.FSID, "gfs", ZONE, check_mode=True)
     assert changed
@@ -259,6 +280,13 @@ def test_where_a_directory_cannot_be_identified_no_second_chain_begins(backup_se
     for identity in (damaged.identity, dataclasses.replace(samples.IDENTITY, image_id="new")):
         with pytest.raises(ArchiveError, match="no second chain was begun"):
             scan.find(identity)
+
+
+def test_a_volume_json_of_a_later_version_is_not_passed_over(backup_set: BackupSet) -> None:
+    file = os.path.join(create(backup_set).path, "volume.json")
+    atomic_write_json(file, {**read_json(file), "format": 2}, "Nothing.")
+    with pytest.raises(ArchiveError, match="Use the version that wrote it"):
+        backup_set.scan()
 
 
 def test_archives_without_volume_json_are_a_problem(backup_set: BackupSet) -> None:

@@ -418,13 +418,29 @@ def test_who_lost_the_lock_does_not_let_readers_into_the_removal_of_who_has_it_n
 
 
 @pytest.mark.parametrize("take", [VolumeLock, ReaderLock])
-def test_nothing_is_renewed_any_more_once_it_is_given_back(
+def test_once_it_is_given_back_nothing_renews_it_and_nothing_is_open(
     tmp_path: pathlib.Path, take: t.Callable[[str], t.ContextManager[object]]
 ) -> None:
-    before = threading.active_count()
+    def busy() -> tuple[int, int]:
+        return threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+    before = busy()
     with take(str(tmp_path)):
-        assert threading.active_count() == before + 1
-    assert threading.active_count() == before
+        assert busy() == (before[0] + 1, before[1] + 1)
+    assert busy() == before
+
+
+def test_a_reader_whose_lease_finds_no_room_keeps_nobody_from_removing(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # fault injection: the file can be made, and there is no room for what is in it
+    def fail(*_: t.Any) -> t.NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with ReaderLock(str(tmp_path)) as reader:
+        assert "No space left" in str(reader.warning)
+        assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ def proof(tmp_path: pathlib.Path) -> Proof:
     result = Proof()
     result.record_hashed(samples.publish(tmp_path, 1), samples.NOON)
     result.record_replayed(samples.state(1), DIGEST, samples.NOON)
+    result.record_compared(samples.snapshot(3), 103, samples.NOON)
     result.retire(samples.snapshot(5), 105, samples.NOON)
     result.pins[samples.snapshot(1)] = Pin(samples.snapshot(1), "before the migration", samples.NOON)
     return result
@@ -79,6 +80,42 @@ def test_a_digest_belongs_to_the_snapshot_and_not_to_its_name(proof: Proof) -> N
     assert proof.image_digest(dataclasses.replace(samples.state(1), snapshot_id=999)) is None
 
 
+def test_a_comparison_belongs_to_the_snapshot_and_tells_a_state_without_id_what_it_is(proof: Proof) -> None:
+    full, diff = samples.state(1), samples.state(2)
+    proof.record_compared(full.snapshot, 101, samples.NOON)
+    assert proof.compared_at(full) == samples.NOON
+    assert proof.compared_at(dataclasses.replace(full, snapshot_id=None)) == samples.NOON
+    assert proof.compared_at(dataclasses.replace(full, snapshot_id=999)) is None
+    assert proof.compared_at(diff) is None
+    proof.forget_compared(full.snapshot)
+    assert proof.compared_at(full) is None
+
+
+def test_a_rebuilt_archive_gets_the_ids_that_a_comparison_told_and_no_others(
+    tmp_path: pathlib.Path, proof: Proof
+) -> None:
+    archive = samples.publish(tmp_path, 2, 1)
+    unknown = [dataclasses.replace(samples.state(day), snapshot_id=None) for day in (1, 2)]
+    rebuilt = dataclasses.replace(archive, base=unknown[0], to=unknown[1], rebuilt=True)
+    assert proof.identified(rebuilt) == rebuilt
+    proof.record_compared(samples.snapshot(1), 777, samples.NOON)
+    base = dataclasses.replace(unknown[0], snapshot_id=777)
+    assert proof.identified(rebuilt) == dataclasses.replace(rebuilt, base=base)
+    assert proof.identified(archive) == archive, "an id that is on record is not replaced"
+
+
+def test_a_replay_belongs_to_the_snapshot_and_not_to_its_name(proof: Proof) -> None:
+    assert proof.replayed_at(samples.state(1)) == samples.NOON
+    assert proof.replayed_at(samples.state(2)) is None
+    assert proof.replayed_at(dataclasses.replace(samples.state(1), snapshot_id=999)) is None
+
+
+def test_what_was_found_damaged_is_proved_no_more(tmp_path: pathlib.Path, proof: Proof) -> None:
+    archive = samples.publish(tmp_path, 1)
+    proof.forget_hashed(archive.file)
+    assert proof.hashed_at(archive) is None
+
+
 def test_retiring_keeps_the_first_date_and_ends_when_the_snapshot_is_gone(proof: Proof) -> None:
     proof.retire(samples.snapshot(5), 105, LATER)
     proof.retire(samples.snapshot(6), 106, LATER)
@@ -88,8 +125,12 @@ def test_retiring_keeps_the_first_date_and_ends_when_the_snapshot_is_gone(proof:
 
 
 def test_proofs_of_what_is_gone_go_and_pins_stay(tmp_path: pathlib.Path, proof: Proof) -> None:
+    proof.record_compared(samples.snapshot(1), 101, samples.NOON)
+    there = samples.publish(tmp_path, 1)
+    proof.forget_missing([there])
+    assert (len(proof.hashed), len(proof.replayed), len(proof.compared)) == (1, 1, 1)
     proof.forget_missing([samples.publish(tmp_path, 2, 1)])
-    assert (proof.hashed, proof.replayed) == ({}, {})
+    assert (proof.hashed, proof.replayed, proof.compared) == ({}, {}, {})
     assert list(proof.pins) == [samples.snapshot(1)]
     assert list(proof.retired) == [105]
 

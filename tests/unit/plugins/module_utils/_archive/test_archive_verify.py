@@ -179,9 +179,10 @@ def test_what_cannot_be_read_is_not_called_damaged(
 
 def test_files_are_closed_whatever_happens(tmp_path: pathlib.Path) -> None:
     archive = samples.publish(tmp_path, 1)
-    samples.flip(tmp_path / archive.file, 5000)
     before = len(os.listdir("/proc/self/fd"))
-    for check in (hash_archive, verify_archive):
+    read_all(tmp_path, archive)
+    samples.flip(tmp_path / archive.file, 5000)
+    for check in (hash_archive, verify_archive, lambda _path, archive: read_all(tmp_path, archive)):
         with pytest.raises(ArchiveError):
             check(str(tmp_path), archive)
     assert len(os.listdir("/proc/self/fd")) == before
