@@ -177,12 +177,16 @@ def test_what_cannot_be_read_is_not_called_damaged(
         assert caught.value.details["kind"] == "unreadable"
 
 
-def test_files_are_closed_whatever_happens(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("place", [2, 5000])
+def test_files_are_closed_whatever_happens(tmp_path: pathlib.Path, place: int) -> None:
     archive = samples.publish(tmp_path, 1)
+    other = publish_bytes(tmp_path, b"no diff stream", "none")
     before = len(os.listdir("/proc/self/fd"))
     read_all(tmp_path, archive)
-    samples.flip(tmp_path / archive.file, 5000)
+    samples.flip(tmp_path / archive.file, place)
     for check in (hash_archive, verify_archive, lambda _path, archive: read_all(tmp_path, archive)):
         with pytest.raises(ArchiveError):
             check(str(tmp_path), archive)
+    with pytest.raises(ArchiveError):
+        verify_archive(str(tmp_path), other)
     assert len(os.listdir("/proc/self/fd")) == before

@@ -113,6 +113,7 @@ def test_an_archive_that_is_lost_is_made_again_and_what_stands_on_it_is_whole_th
     holdings = dataclasses.replace(volume.holdings(), defective=frozenset({lost.to.snapshot}))
     plan = plan_backup(holdings, no_parent)
     assert [(e.to.name, e.kind) for e in plan.exports] == [(lost.to.snapshot, "diff")]
+    assert [snapshot.id for snapshot in plan.present] == [1, 3, 4]
     assert "exported again" in plan.exports[0].reason
     assert plan.lost == ()
 

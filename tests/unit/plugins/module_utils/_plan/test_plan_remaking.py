@@ -9,7 +9,7 @@ import dataclasses
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import State
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Snapshot, State
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.backup import plan_backup
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._plan.consolidation import (
     Wishes,
@@ -24,6 +24,7 @@ from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._plan.si
     DAY,
     ONE_DAILY,
     START,
+    SimulatedVolume,
     backed_up,
     no_parent,
 )
@@ -50,6 +51,34 @@ def test_a_diff_whose_base_is_gone_from_ceph_is_merged_and_not_replaced_by_a_ful
     assert remake.inputs == tuple(volume.archives[1:])
     assert remake.export is not None, "what is done where an input is damaged"
     assert remake.export.kind == "full"
+
+
+@pytest.mark.parametrize(
+    ("clone", "size", "words"), [(0, 1 << 20, "is a clone"), (1, 1 << 19, "the image shrank")]
+)
+def test_no_diff_is_made_anew_on_a_base_that_no_diff_can_stand_on(clone: int, size: int, words: str) -> None:
+    volume = SimulatedVolume()
+    for day, of_that_day in enumerate((1 << 20, size, 1 << 20)):
+        volume.snapshot(START + day * DAY, of_that_day)
+
+    def has_parent(snapshot: Snapshot) -> bool:
+        return clone == 0 and snapshot.id == 1
+
+    for export in plan_backup(volume.holdings(), has_parent).exports:
+        volume.export(export)
+    two = Policy(timezone="UTC", daily=1, weekly=1, monthly=0, weekly_day="monday")
+    (remake,) = plan_consolidation(volume.holdings(), two, START + 3 * DAY, has_parent).remakes
+    assert (remake.to.snapshot_id, remake.kind, remake.method) == (3, "full", "reexport")
+    assert words in remake.reason
+
+
+def test_archives_that_stand_on_each_other_are_no_way() -> None:
+    volume = backed_up(3)
+    _first, second, third = volume.archives
+    volume.archives = [dataclasses.replace(second, base=third.to), third]
+    volume.snapshots = volume.snapshots[:2]
+    with pytest.raises(CannotConsolidate):
+        plan_consolidation(volume.holdings(), ONE_DAILY, START + 3 * DAY, no_parent)
 
 
 def test_a_kept_point_without_snapshot_nor_chain_of_known_ids_is_never_cut_off() -> None:
@@ -85,6 +114,9 @@ def test_what_was_never_archived_is_exported_whatever_the_method() -> None:
         volume.holdings(), two, START + 2 * DAY, no_parent, wishes=Wishes("merge")
     ).remakes
     assert (remake.method, remake.kind) == ("reexport", "diff")
+    assert (remake.stream_bytes, remake.stored_bytes) == (1 << 20, 1 << 20), (
+        "nothing tells that it will be less"
+    )
 
 
 def test_what_stands_on_a_missing_archive_whose_snapshot_is_in_ceph_is_not_lost() -> None:
