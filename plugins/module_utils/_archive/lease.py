@@ -35,6 +35,7 @@ LEASE_SECONDS = 300
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _MACHINE_ID = "/etc/machine-id"
+_HIDDEN = -1
 # of one size for ever, so that rewriting a lease never shows half of it
 _SIZE = 1024
 
@@ -173,11 +174,11 @@ def _is_dead(lease: Lease) -> bool:
     here = (me.host, me.machine_id, me.pid_namespace)
     if not me.machine_id or (lease.host, lease.machine_id, lease.pid_namespace) != here:
         return False
-    return lease.boot_id != me.boot_id or _process_started(lease.pid) != lease.process_started
+    return lease.boot_id != me.boot_id or _process_started(lease.pid) not in (lease.process_started, _HIDDEN)
 
 
 def _process_started(pid: int) -> int | None:
-    """When process *pid* was started, in ticks; None when there is none, -1 when that cannot be told."""
+    """When process *pid* was started, in ticks; None when there is none, _HIDDEN when that cannot be told."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -187,7 +188,7 @@ def _process_started(pid: int) -> int | None:
     try:
         fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     except OSError:
-        return -1
+        return _HIDDEN  # another user's, where /proc is mounted with hidepid
     return None if fields[0] in "ZX" else int(fields[19])
 
 

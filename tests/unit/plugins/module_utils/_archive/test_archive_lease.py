@@ -133,6 +133,25 @@ def test_a_host_without_an_id_proves_nothing(tmp_path: pathlib.Path, monkeypatch
     assert not takes(tmp_path)
 
 
+def test_a_process_that_is_there_and_hides_when_it_began_is_not_dead(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(tmp_path / ".lock", here(pid=os.getppid(), process_started=1))
+    text = lease._text
+
+    def hidden(path: str) -> str:
+        if (
+            path == f"/proc/{os.getppid()}/stat"
+        ):  # fault injection: another user's, /proc mounted with hidepid=2
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        return text(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lease, "_text", hidden)
+        assert not takes(tmp_path)
+    assert takes(tmp_path), "seen, it is a later process of that id"
+
+
 def test_this_hosts_clock_decides_nothing_but_for_who_only_looks(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
