@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 import typing as t
 
 import pytest
@@ -51,6 +52,22 @@ def test_so_many_in_a_run() -> None:
     assert [it.refusal() for _again in range(2)] == [None, None]
     assert "max_snapshot_removals is 2" in (it.refusal() or "")
     assert it.refusal() is not None
+
+
+def test_volumes_that_are_worked_on_at_once_share_the_limit() -> None:
+    refusals: list[str | None] = []
+    other = threading.Thread(target=lambda: refusals.append(it.refusal()))
+
+    def trimming() -> int:
+        if not other.is_alive() and not refusals:
+            other.start()
+            other.join(0.1)  # it has to wait until the first has been told
+        return 0
+
+    it = pace(Clock(), trimming, limit=1)
+    refusals.insert(0, it.refusal())
+    other.join()
+    assert sorted(refusal is None for refusal in refusals) == [False, True]
 
 
 def test_those_beyond_the_limit_wait_and_it_is_said_why() -> None:

@@ -177,7 +177,16 @@ def test_threads_exclude_each_other(tmp_path: pathlib.Path) -> None:
     assert (worst[0], entered[0]) == (1, 160)
 
 
-@pytest.mark.parametrize("junk", [b"", b"junk", b"[1]", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "junk",
+    [b"", b"junk", b"[1]", b"\xff", b"[" * 100_000]
+    + [
+        b'{"token": "ab", "pid": "1"}',
+        b'{"token": "ab", "seconds": 0}',
+        b'{"pid": 1}',
+        b'{"token": "ab", "x": 1}',
+    ],
+)
 def test_a_holder_that_left_no_name(tmp_path: pathlib.Path, junk: bytes) -> None:
     def hold() -> None:
         descriptor = os.open(tmp_path / ".lock", os.O_RDWR | os.O_CREAT)

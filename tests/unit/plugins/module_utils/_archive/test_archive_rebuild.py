@@ -13,6 +13,7 @@ import shutil
 import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import manifest_name
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.rebuild import (
     lost_manifests,
     rebuild_manifest,
@@ -88,6 +89,7 @@ def test_only_an_archive_that_is_there_has_a_manifest_to_rebuild(
     ("damage", "words"),
     [
         ("flipped byte", "is damaged"),
+        ("no end", "is damaged.*cut short"),
         ("another archive", "not what its name says"),
         ("base", "no archive that is recorded leads there"),
         ("name", "is not the name of an archive"),
@@ -101,6 +103,13 @@ def test_what_is_not_whole_or_not_what_its_name_says_is_not_rebuilt(
     file = diff.file
     if damage == "flipped byte":
         samples.flip(directory.path_of(diff), 500)
+    elif damage == "no end":
+        os.unlink(directory.path_of(diff))
+        with ArchiveWriter(directory.path, diff.file) as writer:
+            writer.write(samples.stream(2, 1)[:-1])
+            writer.seal(samples.origin(2, 1))
+            writer.publish()
+        manifest(directory, diff).unlink()
     elif damage == "another archive":
         shutil.copy(directory.path_of(full), directory.path_of(diff))
     elif damage == "base":
