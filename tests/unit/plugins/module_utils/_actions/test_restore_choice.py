@@ -48,6 +48,17 @@ def test_all_volumes_of_a_workload_at_the_same_point(
         run(backup, tmp_path / "x.raw", workload="deployment/db")
 
 
+def test_the_bare_name_of_two_workloads_is_not_enough(
+    backup: BackupOfContents, tmp_path: pathlib.Path
+) -> None:
+    backup.add("data-0", [content(1)])
+    backup.add("data-1", [content(2)], users=("deployment/db",))
+    with pytest.raises(InvalidInput, match="write deployment/db or statefulset/db"):
+        run(backup, tmp_path / "{claim}.raw", workload="db")
+    (restored,) = run(backup, tmp_path / "x.raw", workload="deployment/db").values["volumes"]
+    assert restored["claim"] == "data-1"
+
+
 def test_volumes_of_a_workload_are_not_restored_at_different_points(
     backup: BackupOfContents, tmp_path: pathlib.Path
 ) -> None:

@@ -42,6 +42,15 @@ def test_a_kept_point_whose_snapshot_is_gone_is_merged_from_archives() -> None:
     assert plan.without_snapshot == (remake.to.snapshot,)
 
 
+def test_what_is_in_ceph_is_exported_again_unless_asked_for_otherwise() -> None:
+    volume = backed_up(3)
+    two = Policy(timezone="UTC", daily=1, weekly=1, monthly=0, weekly_day="monday")
+    (remake,) = plan_consolidation(volume.holdings(), two, START + 3 * DAY, no_parent).remakes
+    assert (remake.method, remake.kind) == ("reexport", "diff")
+    assert remake.export is not None
+    assert (remake.export.base, remake.export.to) == (volume.snapshots[0], volume.snapshots[2])
+
+
 def test_a_diff_whose_base_is_gone_from_ceph_is_merged_and_not_replaced_by_a_full() -> None:
     volume = backed_up(3)
     two = Policy(timezone="UTC", daily=1, weekly=1, monthly=0, weekly_day="monday")
