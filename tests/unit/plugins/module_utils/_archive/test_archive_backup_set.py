@@ -269,6 +269,11 @@ def test_two_directories_of_one_volume_are_refused(backup_set: BackupSet, path: 
     assert len(caught.value.details["paths"]) == 2
 
 
+def test_two_runs_do_not_make_a_volume_at_the_same_time(backup_set: BackupSet) -> None:
+    with VolumeLock(create(backup_set).path), pytest.raises(LockedError):
+        create(backup_set)
+
+
 def test_where_a_directory_cannot_be_identified_no_second_chain_begins(backup_set: BackupSet) -> None:
     good, damaged = create(backup_set), create(backup_set, volume("2"))
     samples.flip(os.path.join(damaged.path, "volume.json"), 60)

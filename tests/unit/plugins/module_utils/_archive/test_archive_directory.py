@@ -79,6 +79,12 @@ def test_volume_json_is_read_back(directory: VolumeDirectory) -> None:
     assert str(again) == f"shop/data-db-0 ({directory.path})"
 
 
+def test_only_workloads_whose_names_stay_are_on_record() -> None:
+    users = ("statefulset/db", "pod/x-1", "job/nightly-2", "deployment/web")
+    described = describe(dataclasses.replace(samples.VOLUME, users=users), samples.INFO, {})
+    assert described["volume"]["workloads"] == ["deployment/web", "statefulset/db"]
+
+
 def test_the_description_is_written_only_when_it_differs(directory: VolumeDirectory) -> None:
     assert not directory.update_description(describe(samples.VOLUME, samples.INFO, {"note": "mine"}))
     assert directory.update_description(describe(samples.VOLUME, samples.INFO, {"note": "yours"}))
@@ -110,6 +116,16 @@ def test_an_archive_without_its_manifest(directory: VolumeDirectory, archives: l
     assert inventory.archives == (archives[0], archives[2])
     assert inventory.problems == ()
     assert inventory.unpublished == (archives[1].file,)
+
+
+@pytest.mark.parametrize("trace", ["", ".json", ".bad-20261124T120000Z", ".json.bad-20261124T120000Z-2"])
+def test_every_trace_of_an_archive_is_one(
+    directory: VolumeDirectory, archives: list[Archive], trace: str
+) -> None:
+    file = f"{samples.snapshot(9)}.full.zst"
+    assert not directory.has_traces(file)
+    pathlib.Path(directory.path, file + trace).touch()
+    assert directory.has_traces(file)
 
 
 @pytest.mark.parametrize("position", [0, 50, 700, -3])
@@ -174,6 +190,8 @@ def test_other_files_are_left_alone(directory: VolumeDirectory, archives: list[A
     inventory = directory.archives("gfs")
     assert inventory.archives == tuple(archives)
     assert inventory == Inventory(tuple(archives), (), (), (), (), ())
+    mine = ("README", "a.removing", "gfs-1.full.zst", "other-20261101T170000Z.full.zst", "x.json")
+    assert directory.foreign(inventory) == mine, "what an NFS client keeps for a while is nobody's"
     directory.clean_temporaries()
     assert pathlib.Path(directory.path, "a.removing").exists()
 

@@ -211,6 +211,17 @@ def test_who_tried_in_vain_in_the_same_process_does_not_keep_the_holder_from_loo
             check_held(str(tmp_path))
 
 
+def test_who_gives_one_directory_back_goes_on_looking_after_another(tmp_path: pathlib.Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with VolumeLock(str(tmp_path / "a")):
+        with VolumeLock(str(tmp_path / "b")):
+            pass
+        leave(tmp_path / "a" / ".lock", here(host="other"))
+        with pytest.raises(LockedError, match="was lost"):
+            check_held(str(tmp_path / "a"))
+
+
 def test_a_thread_takes_nothing_over_from_another_of_its_process_however_late_that_is(
     tmp_path: pathlib.Path, without_kernel_locks: None
 ) -> None:
@@ -364,6 +375,16 @@ def test_a_reader_that_is_dead_or_silent_for_long_keeps_nothing(tmp_path: pathli
     with VolumeLock(directory.path):
         directory.remove_archive(old)
     assert sorted(os.listdir(directory.path)) == [".lock", "volume.json"]
+
+
+def test_a_reader_that_ends_while_it_is_looked_for_keeps_nothing(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # fault injection: it was in the listing, and is gone when it is looked at
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: [*listdir(path), f".reading-{'a' * 32}"])
+    with VolumeLock(str(tmp_path)) as held:
+        held.check_removal()
 
 
 def test_a_reader_on_another_host_and_one_that_just_begins_count(tmp_path: pathlib.Path) -> None:

@@ -56,6 +56,7 @@ def test_points_whose_snapshot_is_gone_go_only_on_request_and_never_the_newest_o
         )
         assert plan.without_snapshot == (pinned, gone, newest)
         assert [v.name for v in plan.verdicts if not v.keep] == ([gone] if wanted else [])
+        assert (len(plan.verdicts), gone in {a.to.snapshot for a in plan.remove_archives}) == (4, wanted)
 
 
 def test_a_snapshot_beyond_retention_that_was_never_exported_is_reported_and_stays() -> None:
@@ -137,6 +138,14 @@ def test_an_archive_of_an_earlier_snapshot_of_the_same_name_is_not_taken_for_it(
     plan = plan_consolidation(volume.holdings(), Policy(timezone="UTC"), START + 2 * DAY, no_parent)
     assert [remake.to.snapshot_id for remake in plan.remakes] == [99]
     assert plan.remove_archives == (volume.archives[1],)
+
+
+def test_an_archive_of_another_image_is_not_taken_for_it() -> None:
+    volume = backed_up(2)
+    holdings = dataclasses.replace(volume.holdings(), image_id="another")
+    plan = plan_consolidation(holdings, Policy(timezone="UTC"), START + 2 * DAY, no_parent)
+    assert [remake.to.snapshot_id for remake in plan.remakes] == [1, 2]
+    assert plan.chain == ()
 
 
 def test_of_two_snapshots_of_one_name_that_are_gone_the_last_one_stays() -> None:
