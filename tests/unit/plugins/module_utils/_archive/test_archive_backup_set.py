@@ -181,7 +181,7 @@ def test_a_lost_record_can_be_made_again_for_the_same_cluster_only(path: str, ba
 
 def test_a_consolidation_is_recorded(path: str, backup_set: BackupSet) -> None:
     policy = {"daily": 7, "weekly": 4, "monthly": 3, "weekly_day": "sunday"}
-    first, other = Consolidated(samples.NOON, policy, 14), Consolidated(samples.NOON, policy, 3)
+    first, other = Consolidated(samples.NOON, policy, 14), Consolidated(samples.NOON, policy, 0)
     backup_set.record_consolidation({"a/b/c": first, "a/b/d": other}, ZONE)
     later = Consolidated(samples.NOON, {**policy, "daily": 8}, 13)
     backup_set.record_consolidation({"a/b/c": later}, "UTC")

@@ -71,6 +71,15 @@ def test_a_snapshot_beyond_retention_that_was_never_exported_is_reported_and_sta
     assert "never exported" in "\n".join(table("shop/data", plan))
 
 
+def test_a_removal_that_stops_half_way_leaves_no_archive_that_stands_on_nothing() -> None:
+    volume = backed_up(4)
+    plan = plan_consolidation(volume.holdings(), ONE_DAILY, START + 4 * DAY, no_parent)
+    assert len(plan.remove_archives) == 4
+    for archive in plan.remove_archives:
+        assert volume.restorable() == {left.to.snapshot for left in volume.archives}
+        volume.archives.remove(archive)
+
+
 def test_archives_of_a_point_that_cannot_be_restored_stay_until_a_newer_good_one_exists() -> None:
     volume = backed_up(2)
     only_a_diff = [archive for archive in volume.archives if not archive.is_full]
