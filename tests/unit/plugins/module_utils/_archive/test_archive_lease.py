@@ -512,6 +512,12 @@ def test_a_reader_on_a_system_that_is_no_linux_reads_without_a_lock(
         assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_reader_writes_is_its_owners_alone(tmp_path: pathlib.Path) -> None:
+    with ReaderLock(str(tmp_path)):
+        (file,) = tmp_path.iterdir()
+        assert file.stat().st_mode & 0o7777 == 0o600
+
+
 def test_a_reader_is_renewed(tmp_path: pathlib.Path) -> None:
     with ReaderLock(str(tmp_path), seconds=0.5):
         (file,) = tmp_path.iterdir()

@@ -98,6 +98,15 @@ def test_a_snapshot_made_anew_under_the_same_name_is_another_one() -> None:
     assert exports[0].kind == "full"
 
 
+def test_what_stands_on_an_earlier_snapshot_of_that_name_is_not_whole() -> None:
+    volume = backed_up(2)
+    full = volume.archives[0]
+    volume.archives[0] = dataclasses.replace(full, to=dataclasses.replace(full.to, snapshot_id=99))
+    assert [export.to.id for export in plan_backup(volume.holdings(), no_parent).exports] == [1]
+    del volume.snapshots[0]
+    assert [export.to.id for export in plan_backup(volume.holdings(), no_parent).exports] == [2]
+
+
 def test_without_an_earlier_snapshot_in_ceph_there_is_no_base() -> None:
     volume = backed_up(2)
     volume.snapshots = []

@@ -149,11 +149,14 @@ def test_an_archive_of_an_earlier_snapshot_of_the_same_name_is_not_taken_for_it(
     assert plan.remove_archives == (volume.archives[1],)
 
 
-def test_an_archive_of_another_image_is_not_taken_for_it() -> None:
+@pytest.mark.parametrize("method", ["reexport", "merge"])
+def test_an_archive_of_another_image_is_not_taken_for_it(method: str) -> None:
     volume = backed_up(2)
     holdings = dataclasses.replace(volume.holdings(), image_id="another")
-    plan = plan_consolidation(holdings, Policy(timezone="UTC"), START + 2 * DAY, no_parent)
-    assert [remake.to.snapshot_id for remake in plan.remakes] == [1, 2]
+    plan = plan_consolidation(
+        holdings, Policy(timezone="UTC"), START + 2 * DAY, no_parent, wishes=Wishes(method)
+    )
+    assert [(remake.to.snapshot_id, remake.inputs) for remake in plan.remakes] == [(1, ()), (2, ())]
     assert plan.chain == ()
 
 
