@@ -383,9 +383,11 @@ def test_a_volume_that_was_removed_or_moved_away_may_come_back(
 
 
 def test_what_a_file_system_brings_along_is_no_problem(backup_set: BackupSet, path: str) -> None:
-    for name in ("lost+found", ".snapshot", "notes/empty", "notes/a disk/lost+found"):
-        os.makedirs(os.path.join(path, name))
-    pathlib.Path(path, "notes", "a disk", "lost+found", "#12").write_text("found")
+    os.makedirs(os.path.join(path, "notes/empty"))
+    for above in ("", "notes", "notes/a disk"):
+        for name in ("lost+found", ".snapshot"):
+            os.makedirs(os.path.join(path, above, name))
+            pathlib.Path(path, above, name, "#12").write_text("found")
     pathlib.Path(path, "notes", "README").write_text("mine")
     assert backup_set.scan().problems == ()
 

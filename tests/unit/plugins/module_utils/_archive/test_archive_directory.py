@@ -19,6 +19,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files impo
     read_json,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.inventory import Inventory
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import (
     manifest_name,
     temporary_name,
@@ -220,6 +221,31 @@ def test_what_cannot_be_read_is_not_taken_for_damage(
     assert caught.value.details["errno"] == errno.errorcode[number]
 
 
+LISTINGS: dict[str, t.Callable[[VolumeDirectory], object]] = {
+    "traces": lambda directory: directory.has_traces("x"),
+    "leftovers": lambda directory: directory.has_leftovers(),
+    "foreign": lambda directory: directory.foreign(Inventory((), (), (), (), (), ())),
+    "cleaning": lambda directory: directory.clean_temporaries(),
+    "readers": lambda directory: directory.check_removal(),
+    "description": lambda directory: directory.remove_description(),
+}
+
+
+@pytest.mark.parametrize("asked", LISTINGS)
+def test_a_directory_that_cannot_be_listed_answers_nothing(
+    directory: VolumeDirectory, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    # fault injection: the storage does not answer
+    def fail(path: str) -> t.NoReturn:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with VolumeLock(directory.path):
+        monkeypatch.setattr(os, "listdir", fail)
+        with pytest.raises(ArchiveError, match="The storage failed"):
+            LISTINGS[asked](directory)
+    assert os.path.exists(os.path.join(directory.path, "volume.json"))
+
+
 def test_a_user_without_access_learns_nothing(directory: VolumeDirectory, archives: list[Archive]) -> None:
     os.chmod(os.path.dirname(directory.path), 0o755)
     os.chmod(directory.path, 0o755)
@@ -344,7 +370,9 @@ def test_an_interrupted_removal_is_told_and_finished(
     inventory = directory.archives("gfs")
     assert inventory.removing == (archives[1].file,)
     assert (inventory.unpublished, inventory.problems) == ((), ())
+    assert directory.has_leftovers()
     assert directory.clean_temporaries() == (archives[1].file,)
+    assert not directory.has_leftovers()
     assert not os.path.exists(path)
     assert directory.archives("gfs").removing == ()
 
