@@ -136,12 +136,12 @@ def test_a_host_without_an_id_proves_nothing(tmp_path: pathlib.Path, monkeypatch
 def test_a_process_that_is_there_and_hides_when_it_began_is_not_dead(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave(tmp_path / ".lock", here(pid=os.getppid(), process_started=1))
+    leave(tmp_path / ".lock", here(process_started=1))
     text = lease._text
 
     def hidden(path: str) -> str:
         if (
-            path == f"/proc/{os.getppid()}/stat"
+            path == f"/proc/{os.getpid()}/stat"
         ):  # fault injection: another user's, /proc mounted with hidepid=2
             raise FileNotFoundError(errno.ENOENT, "No such file or directory")
         return text(path)
