@@ -74,6 +74,13 @@ options:
       - In an archive that is not compressed, bytes that were changed without a trace cannot be told from good ones.
     type: bool
     default: false
+  accept_unproved:
+    description:
+      - Whether restore points may be C(unproved), which is a failure otherwise. Their archives are joined by the name
+        of a snapshot alone, because a manifest was lost and rebuilt, and no image digest is on record to compare with.
+        They hold something else than the volume did where there were two snapshots of that name.
+    type: bool
+    default: false
   ceph:
     description:
       - How to reach Ceph, for O(mode=deep). Without this option Ceph is not asked.
@@ -172,8 +179,9 @@ volumes:
         result:
           description:
             - V(proved); V(lost) when its chain is not whole; V(differs) when the chain leads to something else than
-              what is on record or in Ceph; V(unknown) when something could not be read, which is no proof of damage;
-              V(planned) in check mode.
+              what is on record or in Ceph; V(unproved) when every archive is good and nothing but a name says that
+              they belong together (see O(accept_unproved)); V(unknown) when something could not be read, which is no
+              proof of damage; V(planned) in check mode.
           type: str
         image_digest:
           description: The image digest that its chain gave; null when that was not computed.
@@ -267,6 +275,7 @@ def main() -> None:
             "sample_days": {"type": "int", "default": 30},
             "sample_share": {"type": "int"},
             "rebuild_manifests": {"type": "bool", "default": False},
+            "accept_unproved": {"type": "bool", "default": False},
         },
     )
 

@@ -67,6 +67,14 @@ options:
     elements: str
   restore_point:
     default: latest
+  accept_unproved:
+    description:
+      - Whether a restore point may be restored whose archives are joined by the name of a snapshot alone, because a
+        manifest was lost and rebuilt, while no image digest is on record to compare with. It holds something else than
+        the volume did where there were two snapshots of that name. Refused otherwise.
+      - Its digest is not put on record.
+    type: bool
+    default: false
   target:
     description:
       - Where to restore to. Exactly one of O(target.image) and O(target.raw) is needed.
@@ -254,6 +262,12 @@ volumes:
         - Whether this restore put the digest on record because there was none. False also where the directory of the
           volume could not be written to.
       type: bool
+    unproved_joins:
+      description:
+        - The snapshots at which archives were joined by name alone, with O(accept_unproved); empty where it is proved
+          that what was restored is what was backed up.
+      type: list
+      elements: str
     metadata:
       description: The keys of the metadata that the image got.
       type: list
@@ -299,6 +313,7 @@ def main() -> None:
             "directory": text,
             "image_ids": {"type": "list", "elements": "str"},
             "restore_point": {"type": "str", "default": "latest"},
+            "accept_unproved": {"type": "bool", "default": False},
             "target": {
                 "type": "dict",
                 "required": True,

@@ -102,10 +102,10 @@ def damage(modules: Modules, file: str) -> pathlib.Path:
     return archive
 
 
-def restored(images: Images, modules: Modules, point: str, claim: str = "data-0") -> bytes:
+def restored(images: Images, modules: Modules, point: str, claim: str = "data-0", **options: t.Any) -> bytes:
     """Restore a restore point into a new image and return its bytes."""
     target = images.name()
-    result = modules.restore(target, claim, restore_point=point)
+    result = modules.restore(target, claim, restore_point=point, **options)
     assert result.get("changed"), result
     assert result["restore_point"] == point
     assert snapshots(images, target) == []

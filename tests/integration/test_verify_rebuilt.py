@@ -14,9 +14,9 @@ import pytest
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
-from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
+from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB, Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
-from ansible_collections.rbd_backup.gfs.tests.integration.verifying import DIFF, FULL, flip
+from ansible_collections.rbd_backup.gfs.tests.integration.verifying import DIFF, FULL, flip, results
 
 
 def lose_manifests(modules: Modules, way: str) -> None:
@@ -43,11 +43,13 @@ def test_lost_manifests_are_rebuilt_and_every_restore_point_is_what_it_was(
     assert history.files(modules) == before
     assert modules.verify()["failed"]
     result = modules.verify(rebuild_manifests=True)
-    assert "failed" not in result, result
     assert result["changed"]
     assert {point["name"]: point["image_digest"] for point in result["volumes"][0]["restore_points"]} == good
-    assert not modules.verify(rebuild_manifests=True)["changed"]
-    assert history.restored(images, modules, name(3)) == images.read(four_days, name(3))
+    assert "accept_unproved" in result["failures"][0]["message"], "nothing is on record to compare with"
+    again = modules.verify(rebuild_manifests=True, accept_unproved=True)
+    assert "failed" not in again, again
+    assert not again["changed"]
+    assert history.restored(images, modules, name(3), accept_unproved=True) == images.read(four_days, name(3))
     assert modules.info()["volumes"][0]["restore_points"][0]["rebuilt"]
 
 
@@ -127,3 +129,53 @@ def test_what_is_not_whole_or_another_s_is_not_rebuilt(
     assert result["failed"]
     assert result["volumes"][0]["rebuilt"] == rebuilt
     assert all(word in str(result["warnings"]) for word in words)
+
+
+def test_what_was_on_record_before_proves_a_rebuilt_restore_point(
+    modules: Modules, images: Images, four_days: ImageSpec
+) -> None:
+    modules.verify()
+    lose_manifests(modules, "missing")
+    result = modules.verify(rebuild_manifests=True)
+    assert "failed" not in result, result
+    assert set(results(result).values()) == {"proved"}
+    assert history.restored(images, modules, name(3)) == images.read(four_days, name(3))
+
+
+def test_an_archive_is_never_joined_to_another_snapshot_of_the_same_name_without_a_word(
+    modules: Modules, images: Images
+) -> None:
+    spec = history.backed_up(images, modules, 3)
+    wanted = images.read(spec, name(2))
+    # the snapshot that the last one stands on is made again, with another content, and archived beside the first one
+    images.rbd(spec, "snap", "purge", "--no-progress")
+    images.change(spec, ("write", 9 * MIB, MIB, 77), ("snapshot", name(1)))
+    assert [item["kind"] for item in modules.backup([spec])["archives"]] == ["full"]
+    assert history.restored(images, modules, name(2)) == wanted, "ids tell them apart"
+    last = f"{name(2)}.from-{name(1)}.diff.zst.json"
+    (history.volume_directory(modules) / last).unlink()
+
+    assert results(modules.verify(rebuild_manifests=True))[name(2)] == "differs", (
+        "the restore above is on record"
+    )
+
+    (history.volume_directory(modules) / "proof.json").unlink()
+    result = modules.verify()
+    assert results(result) == {name(0): "proved", name(1): "proved", name(2): "unproved"}
+    assert f"{name(2)} (joined at {name(1)})" in result["failures"][0]["message"]
+    assert results(modules.verify(accept_unproved=True))[name(2)] == "unproved", "reading proves nothing"
+    target = images.name()
+    for check_mode in (True, False):
+        refused = modules.restore(target, restore_point=name(2), check_mode=check_mode)
+        assert f"at {name(1)} nothing but the name" in refused["msg"]
+        assert not refused["changed"]
+    accepted = modules.restore(target, restore_point=name(2), accept_unproved=True)
+    assert accepted["unproved_joins"] == [name(1)]
+    assert not accepted["image_digest_recorded"]
+    assert "it is unproved" in str(accepted["warnings"])
+    assert images.read(target) != wanted, "this is what nobody must get without asking for it"
+
+    # as the documentation says: what leads to the other snapshot goes away
+    for file in history.volume_directory(modules).glob(f"{name(1)}.full.zst*"):
+        file.unlink()
+    assert history.restored(images, modules, name(2), accept_unproved=True) == wanted

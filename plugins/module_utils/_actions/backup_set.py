@@ -112,8 +112,8 @@ def look_into(
     """
     if directory is None:
         return Found(Holdings(prefix, identity.image_id, snapshots, ()))
-    inventory = directory.archives(prefix)
     proof = load_proof(directory.path)
+    inventory = proof.identify(directory.archives(prefix))
     problems = (
         *inventory.problems,
         *damaged,
@@ -123,12 +123,11 @@ def look_into(
         ),
     )
     defective = {problem.file for problem in problems}
-    archives = (archive for archive in inventory.archives if archive.file not in defective)
     holdings = Holdings(
         prefix=prefix,
         image_id=identity.image_id,
         snapshots=snapshots,
-        archives=tuple(map(proof.identified, archives)),
+        archives=tuple(archive for archive in inventory.archives if archive.file not in defective),
         retired=frozenset(
             s.id for s in snapshots if s.id in proof.retired and proof.retired[s.id].snapshot == s.name
         ),

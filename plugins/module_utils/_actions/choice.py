@@ -17,6 +17,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.points imp
     known_points,
     why_lost,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import Proof, load_proof
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.scan import Scan
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError, InvalidInput
@@ -91,7 +92,7 @@ def choose_point(directory: VolumeDirectory, prefix: str, wanted: str) -> Choice
     Raises InvalidInput when that means none, ArchiveError when the chain to it is not whole: an older point is never
     taken without a word where a newer one is damaged.
     """
-    inventory = directory.archives(prefix)
+    inventory = _proof_of(directory).identify(directory.archives(prefix))
     known = known_points(inventory, prefix)
     whole = [point for point in known if point.chain]
     if not known:
@@ -111,6 +112,13 @@ def choose_point(directory: VolumeDirectory, prefix: str, wanted: str) -> Choice
             f"{advice} {_listed_points(whole)}"
         )
     return Choice(directory, point.snapshot, point.time, point.chain)
+
+
+def _proof_of(directory: VolumeDirectory) -> Proof:
+    try:
+        return load_proof(directory.path)
+    except ArchiveError:
+        return Proof()  # each archive is proved by its own manifest, and a restore says what it lacks
 
 
 def check_same_point(choices: t.Sequence[Choice], prefix: str) -> None:

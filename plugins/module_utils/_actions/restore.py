@@ -27,7 +27,9 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.new_file i
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_content import (
     prove,
     recorded_digest,
-    unread_record,
+    refuse_unproved,
+    unproved_joins,
+    warnings_of,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import (
     ImageTarget,
@@ -158,14 +160,16 @@ class _Restore:
         job, choice = self._job, self._job.choice
         clock = time.monotonic()
         overwritten = self._check()
+        if not self._environment.options["accept_unproved"]:
+            refuse_unproved(choice, "accept_unproved: true (role: rbd_restore_accept_unproved)")
         prove(choice)
-        unread = unread_record(choice)
-        if unread:
-            self.warnings.append(unread)
+        self.warnings += warnings_of(choice)
+        unproved = unproved_joins(choice)
         recorded, digest, noted = recorded_digest(choice), None, False
         if not self._environment.check_mode:
             digest = self._restore()
-            noted = _remember(choice, digest, self._environment.now()) and recorded is None
+            if not unproved:
+                noted = _remember(choice, digest, self._environment.now()) and recorded is None
             apply_manifests(self._environment, self._manifests, job.manifests)
         origin = choice.directory.description["volume"]
         return {
@@ -183,6 +187,7 @@ class _Restore:
             "image_digest": digest,
             "image_digest_on_record": recorded,
             "image_digest_recorded": noted,
+            "unproved_joins": list(unproved),
             "metadata": sorted(metadata_to_set(choice, job.image.metadata)) if job.image else [],
             "manifests": list(job.manifests),
             "seconds": round(time.monotonic() - clock, 3),

@@ -9,7 +9,8 @@ import contextlib
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import Choice
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.chain import joined_by_name
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import Proof, load_proof
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.verify import (
     open_stream,
     verify_archive,
@@ -32,31 +33,56 @@ def prove(choice: Choice) -> None:
             raise
 
 
+def unproved_joins(choice: Choice) -> tuple[str, ...]:
+    """The snapshots at which the chain is joined by name alone, where no digest on record can show a wrong join."""
+    return () if recorded_digest(choice) else joined_by_name(choice.chain)
+
+
+def refuse_unproved(choice: Choice, accept: str) -> None:
+    """Raise ArchiveError where the chain may be a wrong one. *accept* is what the user gives to go on."""
+    joins = unproved_joins(choice)
+    if joins:
+        raise ArchiveError(
+            f"Restore point {choice.snapshot} of {choice.directory} is unproved: at {', '.join(joins)} nothing but the "
+            "name of the snapshot says that one archive belongs on the other, because a manifest was lost and rebuilt, "
+            "and no image digest is on record to compare with. It is right unless there was another snapshot of that "
+            "name. Nothing was touched. While its snapshot is in Ceph, the next backup, or rbd_backup_verify with mode "
+            f"deep, proves it. Otherwise choose another restore point, or restore this one with {accept} into a new "
+            "image and look at what is in it."
+        )
+
+
 def recorded_digest(choice: Choice) -> str | None:
     """The image digest that is on record for the restore point; None where none is, or none can be read."""
-    return _record_of(choice)[0]
+    last = choice.chain[-1]
+    return last.image_digest or _record_of(choice)[0].image_digest(last.to)
 
 
-def unread_record(choice: Choice) -> str | None:
-    """Why nobody knows whether an image digest is on record; None where that is known.
+def warnings_of(choice: Choice) -> list[str]:
+    """What the user must know of a restore of *choice* that is not refused."""
+    what = f"{choice.snapshot} of {choice.directory}"
+    joins, why = unproved_joins(choice), _record_of(choice)[1]
+    told = []
+    if joins:
+        told.append(
+            f"{what} is restored although it is unproved: its archives are joined by name alone at {', '.join(joins)}. "
+            "Look at what is in it before you use it."
+        )
+    if why and not choice.chain[-1].image_digest:
+        # no reason not to restore: every archive is proved by its own manifest
+        told.append(
+            f"{why} So {what} is restored without comparing it with an earlier restore; its archives are proved one by "
+            "one all the same."
+        )
+    return told
 
-    It is no reason not to restore: every archive is proved by its own manifest.
-    """
-    why = _record_of(choice)[1]
-    return why and (
-        f"{why} So {choice.snapshot} of {choice.directory} is restored without comparing it with an earlier restore; "
-        "its archives are proved one by one all the same."
-    )
 
-
-def _record_of(choice: Choice) -> tuple[str | None, str | None]:
-    archive = choice.chain[-1]
-    if archive.image_digest:
-        return archive.image_digest, None
+def _record_of(choice: Choice) -> tuple[Proof, str | None]:
+    """What is on record of the volume, and why nobody knows where it cannot be read."""
     try:
-        return load_proof(choice.directory.path).image_digest(archive.to), None
+        return load_proof(choice.directory.path), None
     except ArchiveError as error:
-        return None, error.message
+        return Proof(), error.message
 
 
 class Content:

@@ -20,7 +20,8 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_co
     open_content,
     prove,
     recorded_digest,
-    unread_record,
+    refuse_unproved,
+    warnings_of,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_raw import restore_raw
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import (
@@ -92,6 +93,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("directory", metavar="DIRECTORY", help="the directory of a volume, or one above")
         command.add_argument("--prefix", help="of the snapshots, where that cannot be found out")
     restoring.add_argument("--point", default="latest", help="latest (default), a snapshot's name, or a time")
+    restoring.add_argument(
+        "--accept-unproved",
+        action="store_true",
+        help="also where rebuilt manifests bind archives by the names of snapshots alone",
+    )
     target = restoring.add_mutually_exclusive_group(required=True)
     target.add_argument("--raw", metavar="FILE", help="a new raw file, as sparse as the image was")
     target.add_argument(
@@ -163,11 +169,13 @@ def _restore(options: argparse.Namespace) -> None:
         if lock.warning:
             _say(lock.warning)
         choice = choose_point(directory, prefix, options.point)
+        if not options.accept_unproved:
+            refuse_unproved(choice, "--accept-unproved (of rbd_restore: accept_unproved)")
         _say(f"{choice.snapshot} of {choice.directory}: reading {len(choice.chain)} archive(s) ...")
         prove(choice)
-        recorded, unread = recorded_digest(choice), unread_record(choice)
-        if unread:
-            _say(unread)
+        recorded = recorded_digest(choice)
+        for warning in warnings_of(choice):
+            _say(warning)
         _say("The chain is whole and undamaged. Restoring ...")
         digest = restore_raw(choice, options.raw) if options.raw else _stream(choice, options.format)
     _say(f"Done: {choice.chain[-1].to.size} bytes, image digest {digest}, " + _comparison(recorded))

@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import describe
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.live_snapshot import LiveSnapshot
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.subjects import Subject
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.chain import joined_by_name
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.inventory import Inventory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.points import (
@@ -73,12 +74,13 @@ class Verification:
     @classmethod
     def begin(cls, subject: Subject, directory: VolumeDirectory, prefix: str) -> Verification:
         """Look at the directory; nothing is chosen yet. Raises ArchiveError."""
-        return cls(subject, directory, prefix, directory.archives(prefix), load_proof(directory.path))
+        proof = load_proof(directory.path)
+        return cls(subject, directory, prefix, proof.identify(directory.archives(prefix)), proof)
 
     def look_again(self) -> None:
         """Look at the directory once it is protected: a consolidation may have removed archives since. Raises
         ArchiveError."""
-        self.inventory = self.directory.archives(self.prefix)
+        self.inventory = self.proof.identify(self.directory.archives(self.prefix))
         self.chosen &= {point.snapshot for point in self.points}
 
     @property
@@ -196,7 +198,11 @@ class Verification:
                         proof.forget_hashed(problem.file)
                 for point in self.points:
                     if point.chain and point.snapshot in set(self.digests) - set(self.differing):
-                        proof.record_replayed(point.chain[-1].to, self.digests[point.snapshot], now)
+                        to = point.chain[-1].to
+                        if point.snapshot in self.unproved():
+                            # that it was read is noted, and no later run takes its digest for that of the snapshot
+                            to = dataclasses.replace(to, snapshot_id=None)
+                        proof.record_replayed(to, self.digests[point.snapshot], now)
                 for name in self.equal:
                     proof.record_compared(name, self.live[name].snapshot.id, now)
                 save_proof(self.directory.path, proof)
@@ -214,6 +220,19 @@ class Verification:
             if point.chain is None:
                 found += why_lost(self.inventory, point.snapshot, self.prefix)
         return list(dict.fromkeys(found))
+
+    def unproved(self) -> dict[str, tuple[str, ...]]:
+        """The restore points of which nothing shows that their chains are the right ones, and where these are joined
+        by name alone."""
+        return {
+            point.snapshot: joins
+            for point in self.points
+            for joins in [joined_by_name(point.chain or ())]
+            if joins
+            and point.chain
+            and point.snapshot in self.chosen - self.equal - set(self.differing)
+            and not self.proof.image_digest(point.chain[-1].to)
+        }
 
     def lost(self) -> list[str]:
         """The restore points that cannot be restored, or not to what was backed up."""
@@ -255,6 +274,8 @@ class Verification:
             state = "unknown" if kinds == {UNREADABLE} else "lost"
         elif differing:
             state = "differs" if differing.kind == DAMAGED else "unknown"
+        elif point.snapshot in self.unproved():
+            state = "unproved"
         else:
             state = "proved" if point.snapshot in self.digests else "planned"
         return {

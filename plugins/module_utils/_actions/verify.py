@@ -79,7 +79,12 @@ def run(environment: Environment) -> Outcome:
 
         done, more = for_each_subject([item.subject for item in begun], verify, parallel)
         failures += more
-    failures += [_failure(item) for item in done if item.defects() or item.nothing_compared()]
+    accepted = options["accept_unproved"]
+    failures += [
+        _failure(item, accepted)
+        for item in done
+        if item.defects() or item.nothing_compared() or (item.unproved() and not accepted)
+    ]
     volumes = [item.to_dict() for item in done]
     return Outcome(
         changed=any(item.rebuilt for item in done),
@@ -106,6 +111,11 @@ def run(environment: Environment) -> Outcome:
             f"in Ceph: {', '.join(item.gone)}."
             for item in done
             if item.gone and item.live
+        ]
+        + [
+            f"Volume {item.subject.volume}: {_unproved(item)}"
+            for item in done
+            if accepted and item.unproved()
         ]
         + [f"Nothing was proved of volume {volume}: it was never backed up." for volume in never]
         + begin.refusals,
@@ -225,7 +235,7 @@ def _refuse_unknown(wanted: t.Sequence[str], items: t.Iterable[Verification]) ->
         )
 
 
-def _failure(item: Verification) -> dict[str, t.Any]:
+def _failure(item: Verification, accept_unproved: bool) -> dict[str, t.Any]:
     lost, defects = item.lost(), item.defects()
     unknown = all(problem.kind == UNREADABLE for problem in defects)
     what = "could not be read" if unknown else "cannot be restored as they were"
@@ -237,6 +247,11 @@ def _failure(item: Verification) -> dict[str, t.Any]:
             "any more that the archives are what was backed up; mode offline proves that they are what was written. "
             "The next snapshot and backup of the volume give something to compare again."
         )
+    if item.unproved() and not accept_unproved:
+        words.append(
+            f"{_unproved(item)} While their snapshots are in Ceph, the next backup or mode deep proves them; otherwise "
+            "accept_unproved: true (role: rbd_verify_accept_unproved) makes this a warning."
+        )
     message = " ".join(words)
     return {
         **failure(item.subject.volume, BackupError(message)),
@@ -245,6 +260,14 @@ def _failure(item: Verification) -> dict[str, t.Any]:
             {"file": one.file, "byte": one.byte, "kind": one.kind, "message": one.message} for one in defects
         ],
     }
+
+
+def _unproved(item: Verification) -> str:
+    points = "; ".join(f"{name} (joined at {', '.join(joins)})" for name, joins in item.unproved().items())
+    return (
+        f"Of these restore points nothing but the names of snapshots says that their archives belong together, because "
+        f"manifests were lost and rebuilt: {points}. They are right unless there were two snapshots of such a name."
+    )
 
 
 def _unknown_directory(message: str) -> dict[str, t.Any]:

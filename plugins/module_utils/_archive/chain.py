@@ -16,10 +16,10 @@ def chain(
 ) -> tuple[Archive, ...] | None:
     """Return the archives from a full to *snapshot*, oldest first; None when no chain to it is whole.
 
-    Of several chains it is the one with the fewest archives, then the one with the fewest stored bytes.
-    Archives join where one leads to the state that the next stands on (see :func:`joins`), and all are of one
-    image. Where there were several snapshots of that name it is the one that was taken last, or the one with
-    *snapshot_id*.
+    Of several chains it is the one with the fewest joins by name alone (see :func:`joined_by_name`), of these the one
+    with the fewest archives, then the one with the fewest stored bytes. Archives join where one leads to the state
+    that the next stands on (see :func:`joins`), and all are of one image. Where there were several snapshots of that
+    name it is the one that was taken last, or the one with *snapshot_id*.
     """
     everything = list({archive.file: archive for archive in archives}.values())
     if snapshot_id is None:
@@ -43,11 +43,25 @@ def joins(state: State, base: State) -> bool:
     return state.may_be(base)
 
 
-_Cost = tuple[int, int, tuple[str, ...]]
+def joined_by_name(path: t.Sequence[Archive]) -> tuple[str, ...]:
+    """Return the snapshots of a chain at which nothing but name and size says that one archive belongs on the other.
+
+    A rebuilt manifest knows no ids, and a snapshot that was made anew under its old name has both in common with the
+    first one.
+    """
+    return tuple(
+        after.base.snapshot
+        for before, after in zip(path, path[1:])
+        if after.base and None in (before.to.snapshot_id, after.base.snapshot_id)
+    )
+
+
+_Cost = tuple[int, int, int, tuple[str, ...]]
 
 
 def _cost(path: tuple[Archive, ...]) -> _Cost:
-    return len(path), sum(archive.stored_bytes for archive in path), tuple(archive.file for archive in path)
+    files = tuple(archive.file for archive in path)
+    return len(joined_by_name(path)), len(path), sum(archive.stored_bytes for archive in path), files
 
 
 def _shortest(archives: list[Archive], snapshot: str, snapshot_id: int | None) -> tuple[Archive, ...] | None:

@@ -20,6 +20,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files impo
     os_errors,
     read_json,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.inventory import Inventory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import PROOF_FILE
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import (
     UNREADABLE,
@@ -98,18 +99,26 @@ class Proof:
         return entry.at if entry and entry.stored_sha256 == archive.stored_sha256 else None
 
     def record_replayed(self, state: State, image_digest: str, at: dt.datetime) -> None:
-        """Note the image digest that the chain to *state* gave."""
-        self.replayed[state.snapshot] = Replayed(state.snapshot_id, image_digest, at)
+        """Note the image digest that the chain to *state* gave. An id that is on record with that digest stays."""
+        entry = self._replayed(state)
+        known = entry.snapshot_id if entry and entry.image_digest == image_digest else None
+        self.replayed[state.snapshot] = Replayed(state.snapshot_id or known, image_digest, at)
 
     def image_digest(self, state: State) -> str | None:
-        """The image digest that a chain to *state* has given before; None: never replayed, or another snapshot."""
-        entry = self.replayed.get(state.snapshot)
-        return entry.image_digest if entry and entry.snapshot_id == state.snapshot_id else None
+        """The image digest that a chain to *state* has given before; None: never replayed, or another snapshot, or one
+        that was known by its name alone."""
+        entry = self._replayed(state)
+        return entry.image_digest if entry and entry.snapshot_id is not None else None
 
     def replayed_at(self, state: State) -> dt.datetime | None:
         """When a chain to *state* was last read through; None: never."""
+        entry = self._replayed(state)
+        return entry.at if entry else None
+
+    def _replayed(self, state: State) -> Replayed | None:
+        """What is on record of *state*; where its manifest lost the id, what was recorded while that was known."""
         entry = self.replayed.get(state.snapshot)
-        return entry.at if entry and entry.snapshot_id == state.snapshot_id else None
+        return entry if entry and state.snapshot_id in (None, entry.snapshot_id) else None
 
     def record_compared(self, snapshot: str, snapshot_id: int, at: dt.datetime) -> None:
         """Note that the chain to a restore point gave what the live snapshot holds."""
@@ -124,10 +133,16 @@ class Proof:
         """Drop what was found of a restore point whose archive is known by less than before."""
         self.compared.pop(snapshot, None)
 
-    def identified(self, archive: Archive) -> Archive:
-        """Return *archive* with the snapshot ids that its rebuilt manifest lost and a comparison with Ceph told."""
-        base = archive.base and self._identified(archive.base)
-        return dataclasses.replace(archive, to=self._identified(archive.to), base=base)
+    def identify(self, inventory: Inventory) -> Inventory:
+        """Return *inventory* with the snapshot ids that rebuilt manifests lost and a comparison with Ceph told."""
+        return dataclasses.replace(inventory, archives=tuple(map(self._identify, inventory.archives)))
+
+    def _identify(self, archive: Archive) -> Archive:
+        to, base = self._identified(archive.to), archive.base
+        # that the base is right is told by what stands on it: of that name there may have been another one
+        if base and to.snapshot_id is not None and archive.to.snapshot_id is None:
+            base = self._identified(base)
+        return dataclasses.replace(archive, to=to, base=base)
 
     def _identified(self, state: State) -> State:
         entry = self.compared.get(state.snapshot)

@@ -46,6 +46,7 @@ def _environment(backup: BackupOfContents, check_mode: bool = False, **options: 
         "workload": None,
     }
     defaults.update({"directory": None, "image_ids": None, "restore_point": "latest", "parallel": 2})
+    defaults["accept_unproved"] = False
     return Environment({**defaults, "manifests": None, "target": target, **options}, check_mode)
 
 

@@ -12,7 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.chain import chain, joins
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.chain import (
+    chain,
+    joined_by_name,
+    joins,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive, State
 
 
@@ -97,6 +101,14 @@ def test_an_unknown_id_joins_any() -> None:
     assert not joins(State("a", None, 1), State("b", None, 1))
 
 
+def test_a_chain_that_is_joined_by_ids_goes_before_a_shorter_one_that_is_joined_by_a_name() -> None:
+    rebuilt = archive(State("b", None, 100))
+    assert chain([FULL, AB, rebuilt, BC], "c") == (FULL, AB, BC)
+    assert joined_by_name((FULL, AB, BC)) == ()
+    assert chain([rebuilt, BC], "c") == (rebuilt, BC)
+    assert joined_by_name((rebuilt, BC)) == ("b",)
+
+
 def test_two_images_make_no_chain_not_even_through_an_unknown_one() -> None:
     assert chain([archive("a", image="other"), AB], "b") is None
     assert chain([archive("a", image="other"), archive("b", "a", image=None), BC], "c") is None
@@ -153,5 +165,8 @@ def test_the_answer_is_the_best_of_all_chains(
         assert found is None
         return
     assert found in chains
-    best = min((len(path), sum(one.stored_bytes for one in path)) for path in chains)
-    assert (len(found or ()), sum(one.stored_bytes for one in found or ())) == best
+
+    def cost(path: tuple[Archive, ...]) -> tuple[int, int, int]:
+        return len(joined_by_name(path)), len(path), sum(one.stored_bytes for one in path)
+
+    assert cost(found or ()) == min(map(cost, chains))

@@ -91,19 +91,6 @@ def test_a_comparison_belongs_to_the_snapshot_and_tells_a_state_without_id_what_
     assert proof.compared_at(full) is None
 
 
-def test_a_rebuilt_archive_gets_the_ids_that_a_comparison_told_and_no_others(
-    tmp_path: pathlib.Path, proof: Proof
-) -> None:
-    archive = samples.publish(tmp_path, 2, 1)
-    unknown = [dataclasses.replace(samples.state(day), snapshot_id=None) for day in (1, 2)]
-    rebuilt = dataclasses.replace(archive, base=unknown[0], to=unknown[1], rebuilt=True)
-    assert proof.identified(rebuilt) == rebuilt
-    proof.record_compared(samples.snapshot(1), 777, samples.NOON)
-    base = dataclasses.replace(unknown[0], snapshot_id=777)
-    assert proof.identified(rebuilt) == dataclasses.replace(rebuilt, base=base)
-    assert proof.identified(archive) == archive, "an id that is on record is not replaced"
-
-
 def test_a_replay_belongs_to_the_snapshot_and_not_to_its_name(proof: Proof) -> None:
     assert proof.replayed_at(samples.state(1)) == samples.NOON
     assert proof.replayed_at(samples.state(2)) is None
@@ -114,6 +101,17 @@ def test_what_was_found_damaged_is_proved_no_more(tmp_path: pathlib.Path, proof:
     archive = samples.publish(tmp_path, 1)
     proof.forget_hashed(archive.file)
     assert proof.hashed_at(archive) is None
+
+
+def test_a_digest_from_before_the_id_was_lost_counts_and_one_from_after_it_does_not(proof: Proof) -> None:
+    nameless, other = (dataclasses.replace(samples.state(day), snapshot_id=None) for day in (1, 2))
+    assert proof.image_digest(nameless) == DIGEST
+    proof.record_replayed(nameless, DIGEST, LATER)
+    assert proof.replayed_at(samples.state(1)) == LATER
+    assert proof.image_digest(samples.state(1)) == DIGEST
+    proof.record_replayed(other, DIGEST, LATER)
+    assert proof.replayed_at(other) == LATER
+    assert proof.image_digest(other) is None
 
 
 def test_retiring_keeps_the_first_date_and_ends_when_the_snapshot_is_gone(proof: Proof) -> None:
