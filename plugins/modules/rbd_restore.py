@@ -40,8 +40,8 @@ attributes:
   idempotent:
     support: none
     details:
-      - A target that exists is refused, also when an earlier run has restored it. With O(target.overwrite) it is
-        written anew.
+      - A target that exists is refused, also when an earlier run has restored it, unless that run could not create
+        its objects (O(manifests.apply)). With O(target.overwrite) it is written anew.
 options:
   namespace:
     description: Namespace of O(claim) or O(workload). Required with either.
@@ -152,7 +152,10 @@ options:
       apply:
         description:
           - Create the objects, with the credentials of the options of Kubernetes. The API server validates them before
-            anything is restored. Objects that exist are never changed.
+            anything is restored, and once more before the first is created. Objects that exist are never changed; one
+            that is as this restore would make it is taken for its own.
+          - Where that fails all the same, the image stays and its metadata C(rbd_backup_gfs/objects-missing) says so.
+            The same restore, run again, reads the image, compares it and creates what is missing.
           - The account needs the rules of C(examples/rbac-restore.yaml) of this collection for it.
         type: bool
         default: false
@@ -245,6 +248,11 @@ volumes:
       type: str
     overwritten:
       description: Whether the image existed and was overwritten.
+      type: bool
+    resumed:
+      description:
+        - Whether an earlier run had restored the image and could not create its objects (O(manifests.apply)), so that
+          it was read and compared, and only what was missing was created.
       type: bool
     size:
       description: Size of the image in bytes.

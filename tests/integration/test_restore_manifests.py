@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import signal
+import typing as t
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import restore
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import restore, restore_image
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import WAITING
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.accounts import Probe, rules_of
 from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
-from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
+from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB, Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules, volume
 from ansible_collections.rbd_backup.gfs.tests.integration.namespaces import LABEL, Namespace, Object
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import eventually
@@ -154,25 +158,114 @@ def test_every_rule_for_applying_is_needed_and_named(
     assert images.left_of(target) == []
 
 
-def test_objects_that_cannot_be_created_after_all_are_told_beside_the_image_that_is_complete(
+def restored_after_all(modules: Modules, images: Images, target: ImageSpec, **options: t.Any) -> None:
+    """The same restore, run again, finishes without anything having been cleaned up."""
+    number = json.loads(images.rbd(target, "info", "--format", "json"))["id"]
+    preview = modules.restore(target, check_mode=True, **options)
+    assert preview["resumed"], preview
+    result = modules.restore(target, **options)
+    assert "failed" not in result, result
+    assert (result["resumed"], result["overwritten"]) == (True, False)
+    assert result["image_digest"] == result["image_digest_on_record"]
+    assert json.loads(images.rbd(target, "info", "--format", "json"))["id"] == number
+    assert WAITING not in images.metadata(target)
+    assert "Nothing was touched" in modules.restore(target, **options)["msg"]
+
+
+@pytest.mark.parametrize("kind", ["PersistentVolumeClaim", "PersistentVolume"])
+def test_an_object_that_comes_between_is_told_and_the_next_run_finishes_once_it_is_gone(
     modules: Modules,
     images: Images,
     namespace: Namespace,
     lab: Lab,
     monkeypatch: pytest.MonkeyPatch,
+    kind: str,
 ) -> None:
     backed_up(modules, images)
-    namespace.claim("again", "rook-ceph-block", None)
-    monkeypatch.setattr(restore, "check_manifests", lambda *_args: None)  # the claim came after it
     target = images.name()
-    result = modules.restore(target, kubeconfig=lab.admin_kubeconfig, manifests=wanted(namespace))
-    labelled(namespace)
+    options = {"kubeconfig": lab.admin_kubeconfig, "manifests": wanted(namespace)}
+    create = Cluster.create
+
+    def late(cluster: Cluster, path: str, item: Object, dry_run: bool = False) -> Object:
+        if not dry_run and item["kind"] == kind == "PersistentVolumeClaim":
+            namespace.claim("again", "rook-ceph-block", None)
+        elif not dry_run and item["kind"] == kind:
+            other = {"claimRef": {"namespace": namespace.name, "name": "other"}}
+            namespace.apply({**item, "spec": {**item["spec"], **other}})
+            labelled(namespace)
+        return create(cluster, path, item, dry_run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Cluster, "create", late)
+        result = modules.restore(target, **options)
     assert result["failed"]
     assert result["changed"]
-    assert f"PersistentVolumeClaim {namespace.name}/again cannot be created" in result["msg"]
+    assert f"{kind} {namespace.name}" in result["msg"]
     assert "The image is restored and complete" in result["msg"]
-    assert f"PersistentVolume {namespace.name}-again was created" in result["msg"]
+    made = "none" if kind == "PersistentVolumeClaim" else f"PersistentVolumeClaim {namespace.name}/again"
+    assert f"of its objects {made} was created" in result["msg"]
     assert images.left_of(target) == [target.image]
+    again = modules.restore(target, **options)
+    assert "Nothing was touched" in again["msg"], "the object is still somebody else's"
+    name = "again" if kind == "PersistentVolumeClaim" else f"{namespace.name}-again"
+    namespace.kubectl("delete", kind, name, "--namespace", namespace.name)
+    restored_after_all(modules, images, target, **options)
+    labelled(namespace)
+    namespace.wait_for_claims("again")
+
+
+def test_what_the_api_refuses_once_the_image_is_restored_leaves_no_volume_and_is_made_by_the_next_run(
+    modules: Modules, images: Images, namespace: Namespace, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backed_up(modules, images)
+    target = images.name()
+    probe = Probe(namespace, cluster.host)
+    probe.allow(RULES)
+    options = {**probe.options, "kubeconfig": None, "manifests": wanted(namespace)}
+    eventually(lambda: "msg" not in modules.restore(target, check_mode=True, **options))
+    fill = restore_image._fill
+
+    def fill_and_forbid(*args: t.Any) -> str:
+        digest = fill(*args)
+        probe.allow([rule for rule in RULES if "persistentvolumeclaims" not in rule["resources"]])
+        eventually(
+            lambda: "403" in str(modules.restore(images.name(), check_mode=True, **options).get("msg"))
+        )
+        return digest
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restore_image, "_fill", fill_and_forbid)
+        result = modules.restore(target, **options)
+    assert "examples/rbac-restore.yaml" in result["msg"]
+    assert "of its objects none was created" in result["msg"]
+    assert result["changed"]
+    assert namespace.kubectl("get", "pv", f"{namespace.name}-again", "--ignore-not-found") == ""
+    probe.allow(RULES)
+    eventually(lambda: "msg" not in modules.restore(target, check_mode=True, **options))
+    restored_after_all(modules, images, target, **options)
+    labelled(namespace)
+    namespace.wait_for_claims("again")
+
+
+def test_a_kill_before_the_objects_are_made_is_finished_by_the_next_run_unless_the_image_was_changed(
+    modules: Modules, images: Images, namespace: Namespace, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backed_up(modules, images)
+    target = images.name()
+    options = {"kubeconfig": lab.admin_kubeconfig, "manifests": wanted(namespace)}
+
+    def die() -> None:
+        monkeypatch.setattr(restore, "apply_manifests", lambda *_args: os.kill(os.getpid(), signal.SIGKILL))
+
+    assert modules.run_and_die(lambda: modules.restore(target, **options), die)
+    assert images.left_of(target) == [target.image]
+    images.change(target, ("write", 0, MIB, 5))
+    eventually(lambda: "has been changed since" in str(modules.restore(target, **options).get("msg")))
+    images.rbd(target, "rm", "--no-progress")
+    assert modules.run_and_die(lambda: modules.restore(target, **options), die)
+    restored_after_all(modules, images, target, **options)
+    labelled(namespace)
+    namespace.wait_for_claims("again")
 
 
 def test_manifests_that_cannot_be_written_do_not_hide_what_was_restored(
@@ -184,7 +277,7 @@ def test_manifests_that_cannot_be_written_do_not_hide_what_was_restored(
 ) -> None:
     backed_up(modules, images)
     file, target = tmp_path / "manifests.json", images.name()
-    monkeypatch.setattr(restore, "apply_manifests", lambda *_args: file.write_text("mine"))
+    monkeypatch.setattr(restore, "_remember", lambda *_args: file.write_text("mine"))
     result = modules.restore(target, manifests=wanted(namespace, apply=False, file=str(file)))
     assert result["failed"]
     assert result["changed"]

@@ -32,6 +32,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_co
     warnings_of,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import (
+    WAITING,
     ImageTarget,
     check_place,
     existing_image,
@@ -42,6 +43,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_ma
     apply_manifests,
     check_file,
     check_manifests,
+    is_applied,
     manifests_for,
     what,
     write_manifests,
@@ -58,8 +60,10 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_dir
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     ArchiveError,
     BackupError,
+    CephError,
     HalfDone,
     InvalidInput,
+    KubernetesError,
     LockedError,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.static_volume import (
@@ -67,7 +71,12 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.static_
     has_key,
     is_encrypted,
 )
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Identity, ImageSpec, Volume
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import (
+    Identity,
+    ImageInfo,
+    ImageSpec,
+    Volume,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._names import format_utc
 
 
@@ -159,10 +168,12 @@ class _Restore:
     def _run(self) -> dict[str, t.Any]:
         job, choice = self._job, self._job.choice
         clock = time.monotonic()
-        overwritten = self._check()
         if not self._environment.options["accept_unproved"]:
             refuse_unproved(choice, "accept_unproved: true (role: rbd_restore_accept_unproved)")
-        prove(choice)
+        existing = self._check()
+        resumed = existing is not None and not (job.image and job.image.overwrite)
+        if not resumed:
+            prove(choice)
         self.warnings += warnings_of(choice)
         unproved = unproved_joins(choice)
         recorded, digest, noted = recorded_digest(choice), None, False
@@ -170,7 +181,7 @@ class _Restore:
             digest = self._restore()
             if not unproved:
                 noted = _remember(choice, digest, self._environment.now()) and recorded is None
-            apply_manifests(self._environment, self._manifests, job.manifests)
+            self._apply()
         origin = choice.directory.description["volume"]
         return {
             "directory": choice.directory.path,
@@ -182,7 +193,8 @@ class _Restore:
             "chain": [archive.file for archive in choice.chain],
             "image": str(job.image.spec) if job.image else None,
             "raw": job.raw,
-            "overwritten": overwritten,
+            "overwritten": existing is not None and not resumed,
+            "resumed": resumed,
             "size": choice.chain[-1].to.size,
             "image_digest": digest,
             "image_digest_on_record": recorded,
@@ -193,13 +205,32 @@ class _Restore:
             "seconds": round(time.monotonic() - clock, 3),
         }
 
-    def _check(self) -> bool:
-        """Refuse a target that cannot be used; return whether an image will be overwritten."""
-        check_manifests(self._environment, self._manifests, self._job.manifests)
+    def _check(self) -> ImageInfo | None:
+        """Refuse a target that cannot be used; return the image that is there: it will be overwritten, or has waited
+        for its objects since an earlier run."""
+        if is_applied(self._manifests):
+            try:
+                check_manifests(self._environment, self._job.manifests)
+            except KubernetesError as error:
+                error.message += " Nothing was touched."
+                raise
         if self._job.image:
-            return existing_image(self._environment.ceph(), self._job.image) is not None
+            return existing_image(self._environment.ceph(), self._job.choice, self._job.image)
         check_new_file(str(self._job.raw))
-        return False
+        return None
+
+    def _apply(self) -> None:
+        if not self._job.image or not is_applied(self._manifests):
+            return
+        apply_manifests(self._environment, self._job.manifests)
+        if not self._job.image.overwrite:
+            try:
+                self._environment.ceph().remove_metadata(self._job.image.spec, WAITING)
+            except CephError as error:
+                self.warnings.append(
+                    f"{error.message} The restore is complete; the entry {WAITING} in the metadata of the image "
+                    f"{self._job.image.spec} means nothing any more, and can be removed by hand."
+                )
 
     def _restore(self) -> str:
         if self._job.image:
@@ -233,11 +264,11 @@ def _job(choice: Choice, options: t.Mapping[str, t.Any]) -> _Job:
     target = options["target"]
     if target["raw"]:
         return _Job(choice, None, fill_in(target["raw"], choice), ())
-    image = _image_target(choice, target)
+    image = _image_target(choice, target, is_applied(options["manifests"]))
     return _Job(choice, image, None, manifests_for(choice, image.spec, options["manifests"]))
 
 
-def _image_target(choice: Choice, target: t.Mapping[str, t.Any]) -> ImageTarget:
+def _image_target(choice: Choice, target: t.Mapping[str, t.Any], objects: bool) -> ImageTarget:
     """Where to restore to; the volume's own pool, data pool and RADOS namespace where none is given."""
     description = choice.directory.description
     origin = description["volume"]
@@ -252,7 +283,9 @@ def _image_target(choice: Choice, target: t.Mapping[str, t.Any]) -> ImageTarget:
     data_pool = target["data_pool"]
     if data_pool is None and pool == origin["pool"]:
         data_pool = description["image"].get("data_pool")
-    return ImageTarget(spec, data_pool or None, target["data_pool"], target["overwrite"], target["metadata"])
+    return ImageTarget(
+        spec, data_pool or None, target["data_pool"], target["overwrite"], target["metadata"], objects
+    )
 
 
 def _check_all(environment: Environment, jobs: t.Sequence[_Job]) -> None:

@@ -17,22 +17,30 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_dir
     metadata_at,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.digest import ImageDigest
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.reader import (
+    DiffReader,
+    check_header,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     BackupError,
     CephError,
     HalfDone,
     InvalidInput,
     NotFound,
+    StreamError,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageInfo, ImageSpec
 
 INCOMPLETE = "rbd_backup_gfs/restore"
 """The key in the metadata of an image that a restore is overwriting, or had begun to overwrite."""
+WAITING = "rbd_backup_gfs/objects-missing"
+"""The key in the metadata of a new image that is complete and whose objects in Kubernetes are not there yet."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageTarget:
-    """The image to restore into. ``metadata``: it gets that of the original.
+    """The image to restore into. ``metadata``: it gets that of the original. ``objects``: such of Kubernetes follow.
 
     ``data_pool`` is for a new image, None: its own pool; ``asked_data_pool`` is what the user insists on.
     """
@@ -42,6 +50,7 @@ class ImageTarget:
     asked_data_pool: str | None
     overwrite: bool
     metadata: bool
+    objects: bool = False
 
 
 def check_place(ceph: RbdClient, target: ImageTarget) -> None:
@@ -58,8 +67,9 @@ def check_place(ceph: RbdClient, target: ImageTarget) -> None:
         )
 
 
-def existing_image(ceph: RbdClient, target: ImageTarget) -> ImageInfo | None:
-    """The image that will be overwritten; None where a new one will be made.
+def existing_image(ceph: RbdClient, choice: Choice, target: ImageTarget) -> ImageInfo | None:
+    """The image that will be overwritten, or that an earlier run of this restore has completed and that waits for its
+    objects since; None where a new one will be made.
 
     Raises InvalidInput where it exists and must not be overwritten, CephError.
     """
@@ -67,7 +77,7 @@ def existing_image(ceph: RbdClient, target: ImageTarget) -> ImageInfo | None:
         info = ceph.info(target.spec)
     except NotFound:
         return None
-    if not target.overwrite:
+    if not target.overwrite and not _waited_for(ceph, choice, target):
         raise InvalidInput(
             f"The image {target.spec} exists, and a restore never writes into what somebody may use. Nothing was "
             "touched. Choose another name, remove that image first, or set overwrite: true to replace its content."
@@ -94,15 +104,19 @@ def restore_image(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
     that says so until everything is proved, one that is overwritten an entry in its metadata.
     """
     # again, and not from the plan: it may have been taken into use since
-    if existing_image(ceph, target) is None:
+    existing = existing_image(ceph, choice, target)
+    if existing is None:
         return _into_new(ceph, choice, target)
-    return _into_existing(ceph, choice, target)
+    if target.overwrite:
+        return _into_existing(ceph, choice, target)
+    return _read_again(ceph, choice, target, existing)
 
 
 def metadata_to_set(choice: Choice, everything: bool) -> dict[str, str]:
     """The metadata that the restored image gets: what decrypts it in any case, all of the original's where asked."""
     found = metadata_at(choice.directory.description, choice.time)
-    return {key: value for key, value in found.items() if (everything or is_key(key)) and key != INCOMPLETE}
+    ours = (INCOMPLETE, WAITING)
+    return {key: value for key, value in found.items() if (everything or is_key(key)) and key not in ours}
 
 
 def _into_new(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
@@ -121,6 +135,8 @@ def _into_new(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
         )
         digest = _fill(ceph, choice, unproved)
         _set_metadata(ceph, choice, unproved, target.metadata)
+        if target.objects:
+            ceph.set_metadata(unproved, WAITING, _complete(choice) + digest)
         _rename(ceph, unproved, target.spec)
     except BaseException as error:
         left = _remove(ceph, unproved)
@@ -128,6 +144,37 @@ def _into_new(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
             raise HalfDone(f"{describe(error)} {left}") from error
         raise
     return digest
+
+
+def _complete(choice: Choice) -> str:
+    """What the metadata of a complete image without its objects says, but the image digest."""
+    return f"complete: {choice.snapshot} of image id {choice.directory.identity.image_id}, digest "
+
+
+def _waited_for(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str | None:
+    """The image digest of what an earlier run of this restore has put into the image, which waits for its objects."""
+    said = ceph.metadata(target.spec).get(WAITING, "") if target.objects else ""
+    return said[len(_complete(choice)) :] if said.startswith(_complete(choice)) else None
+
+
+def _read_again(ceph: RbdClient, choice: Choice, target: ImageTarget, info: ImageInfo) -> str:
+    """Return the image digest of a complete image, which must be what it was. Raises CephError, InvalidInput."""
+    digest = ImageDigest(info.size)
+    try:
+        with ceph.export_diff(target.spec, None, None) as stream:
+            reader = DiffReader(stream)
+            check_header(reader.header, None, None, info.size)
+            for record in reader:
+                digest.update(record)
+            stream.finish()
+    except StreamError as error:
+        raise CephError(f"Reading {target.spec} failed: {error.message} Nothing was touched.") from error
+    if digest.hexdigest() != _waited_for(ceph, choice, target):
+        raise InvalidInput(
+            f"The image {target.spec} was restored by an earlier run and has been changed since. Nothing was touched. "
+            "Remove it, choose another name, or set overwrite: true to replace its content."
+        )
+    return digest.hexdigest()
 
 
 def _rename(ceph: RbdClient, unproved: ImageSpec, spec: ImageSpec) -> None:

@@ -13,6 +13,8 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environmen
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.new_file import check_new_file, new_file
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_names import fill_in
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import HalfDone, KubernetesError
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.same_object import is_same
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.static_volume import (
     Object,
     Wanted,
@@ -32,17 +34,15 @@ def manifests_for(
     return static_volume(choice.directory.description, spec, choice.chain[-1].to.size, Wanted(**given))
 
 
-def check_manifests(
-    environment: Environment, options: t.Mapping[str, t.Any] | None, manifests: t.Iterable[Object]
-) -> None:
+def is_applied(options: t.Mapping[str, t.Any] | None) -> bool:
+    """Whether objects are to be created."""
+    return bool(options and options["apply"])
+
+
+def check_manifests(environment: Environment, manifests: t.Iterable[Object]) -> None:
     """Have the API server validate what will be applied, and keep nothing of it. Raises KubernetesError."""
-    if options and options["apply"]:
-        for item in manifests:
-            try:
-                _create(environment, item, dry_run=True)
-            except KubernetesError as error:
-                error.message += " Nothing was touched."
-                raise
+    for item in manifests:
+        _create(environment, item, dry_run=True)
 
 
 def check_file(options: t.Mapping[str, t.Any] | None) -> None:
@@ -51,22 +51,22 @@ def check_file(options: t.Mapping[str, t.Any] | None) -> None:
         check_new_file(options["file"])
 
 
-def apply_manifests(
-    environment: Environment, options: t.Mapping[str, t.Any] | None, manifests: t.Iterable[Object]
-) -> None:
-    """Create the objects where that was asked for. Raises HalfDone, for the image is restored by now."""
-    if not options or not options["apply"]:
-        return
+def apply_manifests(environment: Environment, manifests: t.Sequence[Object]) -> None:
+    """Create the objects that are not there. Raises HalfDone, for the image is restored by now."""
     made: list[str] = []
-    for item in manifests:
-        try:
-            _create(environment, item, dry_run=False)
-        except KubernetesError as error:
-            raise HalfDone(
-                f"{error.message} The image is restored and complete; of its objects {', '.join(made) or 'none'} was "
-                "created. Create what is missing by hand, or remove the image and what was created and run again."
-            ) from error
-        made.append(what(item))
+    try:
+        # again, all before the first: much may have changed while the image was restored
+        check_manifests(environment, manifests)
+        # the claim first: another one of its name would take the volume, and could not give it back
+        for item in sorted(manifests, key=lambda item: str(item["kind"]), reverse=True):
+            if _create(environment, item, dry_run=False):
+                made.append(what(item))
+    except KubernetesError as error:
+        raise HalfDone(
+            f"{error.message} The image is restored and complete; of its objects {', '.join(made) or 'none'} was "
+            "created. Remove the cause and run the same restore again: it keeps what is there, and goes on with what "
+            "is missing."
+        ) from error
 
 
 def write_manifests(options: t.Mapping[str, t.Any] | None, manifests: t.Sequence[Object]) -> None:
@@ -78,14 +78,19 @@ def write_manifests(options: t.Mapping[str, t.Any] | None, manifests: t.Sequence
         file.write(text.encode("ascii"))
 
 
-def _create(environment: Environment, item: Object, dry_run: bool) -> None:
+def _create(environment: Environment, item: Object, dry_run: bool) -> bool:
+    """Create an object and return True; False where it is there as an earlier run of the same restore has made it."""
     namespace = item["metadata"].get("namespace")
     path = (
         f"/api/v1/namespaces/{namespace}/persistentvolumeclaims" if namespace else "/api/v1/persistentvolumes"
     )
+    cluster = environment.cluster()
     try:
-        environment.cluster().create(path, item, dry_run)
+        cluster.create(path, item, dry_run)
+        return True
     except KubernetesError as error:
+        if error.details.get("kind") == "exists" and _is_there(cluster, path, item):
+            return False
         error.message = f"{what(item)} cannot be created: {error.message}"
         advice = {
             "exists": " Remove it where it is not needed any more, or choose other names in manifests.",
@@ -93,6 +98,15 @@ def _create(environment: Environment, item: Object, dry_run: bool) -> None:
         }
         error.message += advice.get(error.details.get("kind", ""), "")
         raise
+
+
+def _is_there(cluster: Cluster, path: str, item: Object) -> bool:
+    query = [("fieldSelector", f"metadata.name={item['metadata']['name']}")]
+    try:
+        found = cluster.get(path, query)  # a list, for that is what examples/rbac.yaml allows
+    except KubernetesError:
+        return False  # then it counts as somebody else's
+    return any(is_same(item, there) for there in found.get("items") or ())
 
 
 def what(item: Object) -> str:

@@ -184,16 +184,17 @@ class RbdClient:
         return self._commands.ask(f"measuring image {spec}", command, answers.used_bytes)
 
     def export_diff(
-        self, spec: ImageSpec, to: str, base: str | None, timeout: float = math.inf
+        self, spec: ImageSpec, to: str | None, base: str | None, timeout: float = math.inf
     ) -> OutputStream:
-        """Start the stream that leads from snapshot *base* (None: from nothing) to snapshot *to*.
+        """Start the stream that leads from snapshot *base* (None: from nothing) to snapshot *to* (None: to the image).
 
         It is ended after *timeout* seconds, also in the middle of its data.
         """
         since = () if base is None else ("--from-snap", _name(base))
         # The progress display stays on: it is the sign of life where an image has nothing to export for minutes.
-        command = self._on(spec, "export-diff", "--snap", _name(to), *since, "--path", "-")
-        doing = f"exporting {spec}@{to}" + (f" from {base}" if base else "")
+        until = () if to is None else ("--snap", _name(to))
+        command = self._on(spec, "export-diff", *until, *since, "--path", "-")
+        doing = f"exporting {spec}" + (f"@{to}" if to else "") + (f" from {base}" if base else "")
         return self._commands.open_output(doing, command, timeout)
 
     def import_diff(self, spec: ImageSpec) -> InputStream:
