@@ -15,6 +15,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.rbd_backup.gfs.tests.integration.processes import eventually
 from ansible_collections.rbd_backup.gfs.tests.integration.test_check_filesystem import XFS, in_use
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._actions.backup_of_contents import (
     MIB,
@@ -49,6 +50,12 @@ class Drill:
         self.tasks.write_text(TASKS, encoding="utf-8")
 
     def play(self, *arguments: str, playbook: str = "drill", **variables: t.Any) -> tuple[int, str]:
+        running = self.start(*arguments, playbook=playbook, **variables)
+        said, _nothing = running.communicate()
+        return running.returncode, said
+
+    def start(self, *arguments: str, playbook: str = "drill", **variables: t.Any) -> subprocess.Popen[str]:
+        """Begin to play, in a process that can be killed."""
         given = {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
@@ -59,14 +66,13 @@ class Drill:
         }
         program = shutil.which("ansible-playbook")
         assert program
-        done = subprocess.run(
+        return subprocess.Popen(
             [program, "-i", "localhost,", f"rbd_backup.gfs.{playbook}", "-e", json.dumps(given), *arguments],
-            check=False,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
         )
-        return done.returncode, done.stdout + done.stderr
 
 
 def summary(said: str) -> dict[str, t.Any]:
@@ -168,6 +174,41 @@ def test_a_task_file_that_is_not_there_is_told_before_anything_is_restored(drill
     code, said = drill.play(rbd_drill_volumes=[], rbd_drill_tasks="/nowhere.yml")
     assert code == 2, said
     assert "there is no such file. Nothing was restored" in said
+
+
+def test_what_a_killed_drill_leaves_is_removed_by_the_next_one_and_nothing_else(
+    drill: Drill, tmp_path: pathlib.Path
+) -> None:
+    drill.backup.add("data-0", [ext4(tmp_path, {"known.txt": b"known"})])
+    entries = {"rbd_drill_volumes": [{"namespace": "shop", "claim": "data-0"}]}
+    reached, others = tmp_path / "reached", ("rbd-drill-of-mine", "rbd-drill-x1", "data")
+    for name in others:
+        (drill.scratch / name).mkdir()
+    drill.tasks.write_text(
+        "- ansible.builtin.shell: touch $0; while [ -e $0 ]; do sleep 0.1; done\n".replace(
+            "$0", str(reached)
+        ),
+        encoding="utf-8",
+    )
+    running = drill.start(**entries, rbd_drill_tasks=str(drill.tasks))
+    eventually(reached.exists)
+    made = {path.name for path in drill.scratch.iterdir()} - set(others)
+    assert len(made) == 2
+
+    code, said = drill.play(**entries)
+    assert code == 0, said
+    assert {path.name for path in drill.scratch.iterdir()} == {*made, *others}, "its maker is alive"
+
+    running.kill()
+    running.wait()
+    reached.unlink()
+    code, said = drill.play("--check", **entries)
+    assert code == 0, said
+    assert {path.name for path in drill.scratch.iterdir()} == {*made, *others}
+    code, said = drill.play(**entries)
+    assert code == 0, said
+    assert {path.name for path in drill.scratch.iterdir()} == set(others)
+    assert f"{drill.scratch}/rbd-drill-x1 looks like what a drill has left" in " ".join(said.split())
 
 
 def test_an_xfs_that_was_in_use_is_judged_or_is_said_not_to_be(drill: Drill, tmp_path: pathlib.Path) -> None:

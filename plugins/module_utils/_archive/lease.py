@@ -72,14 +72,19 @@ class Lease:
 
 def lease_of_this_process(seconds: float) -> Lease:
     """A new lease, with a token that no other has. Raises ArchiveError."""
+    return lease_of_process(os.getpid(), seconds)
+
+
+def lease_of_process(pid: int, seconds: float = LEASE_SECONDS) -> Lease:
+    """The same for another process of this host and container; none where *pid* is 0. Raises ArchiveError."""
     with os_errors("read", _BOOT_ID, UNREADABLE, "Nothing was changed."):
         return Lease(
             host=socket.gethostname(),
             machine_id=_text_or_nothing(_MACHINE_ID),
             boot_id=_text(_BOOT_ID),
             pid_namespace=os.readlink("/proc/self/ns/pid"),
-            pid=os.getpid(),
-            process_started=_process_started(os.getpid()) or 0,
+            pid=pid,
+            process_started=(_process_started(pid) if pid else None) or 0,
             token=secrets.token_hex(16),
             since=format_utc(dt.datetime.now(dt.timezone.utc)),
             seconds=seconds,
@@ -123,7 +128,7 @@ def read_open_lease(descriptor: int) -> tuple[Lease | None, float]:
 
 def is_over(lease: Lease, renewed: float, directory: str) -> bool:
     """Whether nobody holds *lease* any more, which was *renewed* in *directory*, by the clock there. Raises OSError."""
-    return _is_dead(lease) or present_of(directory) - renewed > lease.seconds
+    return is_dead(lease) or present_of(directory) - renewed > lease.seconds
 
 
 def seems_over(lease: Lease, renewed: float) -> bool:
@@ -165,7 +170,7 @@ class Renewal:
                 pass  # the storage may come back before the lease is over; who works there checks the token
 
 
-def _is_dead(lease: Lease) -> bool:
+def is_dead(lease: Lease) -> bool:
     """Whether the holder's process is provably gone: it ran on this host, and either before the last boot or not now.
 
     Containers of one host see each other's files and not each other's processes: they prove nothing.
