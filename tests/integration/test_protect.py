@@ -16,6 +16,7 @@ from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
 from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
+from ansible_collections.rbd_backup.gfs.tests.integration.test_watching_roles import play
 
 
 def test_a_protected_restore_point_stays_with_its_reason_until_it_is_unprotected(
@@ -70,3 +71,27 @@ def test_what_cannot_be_protected_is_refused(modules: Modules, images: Images) -
     assert "reason" in modules.protect(restore_point="latest", reason=" ")["msg"]
     assert "no restore point" in modules.protect(restore_point=name(5), reason="r")["msg"]
     assert "no volume of claim" in modules.protect("other", restore_point="latest", reason="r")["msg"]
+
+
+def test_the_playbook_protects_and_takes_it_back(modules: Modules, images: Images) -> None:
+    history.backed_up(images, modules, 2)
+    what: dict[str, t.Any] = {
+        "rbd_protect_namespace": "shop",
+        "rbd_protect_claim": "data-0",
+        "rbd_protect_point": name(0),
+    }
+    code, said = play(modules, "protect", **what)
+    assert code == 2, said
+    assert "reason is missing" in said
+    what["rbd_protect_reason"] = "before the migration"
+    assert play(modules, "protect", "--check", **what)[0] == 0
+    assert modules.protect(restore_point=name(0), state="absent", check_mode=True)["changed"] is False
+    for changed in (1, 0):
+        code, said = play(modules, "protect", **what)
+        assert code == 0, said
+        assert f"changed={changed}" in said
+        assert '"reason": "before the migration"' in said
+    code, said = play(modules, "protect", rbd_protect_state="absent", **what)
+    assert code == 0, said
+    assert "changed=1" in said
+    assert not modules.protect(restore_point=name(0), state="absent")["changed"]
