@@ -16,7 +16,7 @@ import typing as t
 import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import restore_content, restore_image
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import INCOMPLETE
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import FORMER, INCOMPLETE
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
@@ -179,10 +179,12 @@ def test_metadata_and_places_that_are_not_there(modules: Modules, images: Images
     assert json.loads(images.rbd(apart, "info", "--format", "json"))["data_pool"] == lab.other_pool
     for image in (there, apart):
         assert images.read(image) == images.read(spec, name(0))
-    # each restore point with the key that it was written with
-    images.rbd(spec, "image-meta", "set", "rbd.csi.ceph.com/dek", "changed")
+    # each restore point with the key that it was written with, or with both where nobody saw which one that was
+    dek = "rbd.csi.ceph.com/dek"
+    images.rbd(spec, "image-meta", "set", dek, "changed")
     history.live(images, modules, spec, [1])
-    for number, key in ((0, "wrapped"), (1, "changed")):
+    for number, keys in ((0, {dek: "wrapped"}), (1, {dek: "changed", FORMER + dek: "wrapped"})):
         image = images.name()
-        modules.restore(image, restore_point=name(number))
-        assert images.metadata(image) == {"rbd.csi.ceph.com/dek": key}
+        result = modules.restore(image, restore_point=name(number), place={"metadata": number == 1})
+        assert {key: value for key, value in images.metadata(image).items() if dek in key} == keys
+        assert (f"under {FORMER}" in str(result["warnings"])) is (number == 1)

@@ -32,6 +32,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_co
     warnings_of,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import (
+    FORMER,
     WAITING,
     ImageTarget,
     check_place,
@@ -56,6 +57,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof impo
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.readers import ReaderLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
     VolumeDirectory,
+    perhaps_needed,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import (
     ArchiveError,
@@ -319,6 +321,12 @@ def _warnings(job: _Job) -> list[str]:
         told += (
             " Its key, as wrapped by the KMS, is in volume.json under image.metadata; for a restore point from before "
             "it was changed, under image.former_keys."
+        )
+    if perhaps_needed(description, job.choice.time):
+        told += (
+            f" Its key was changed about when {job.choice.snapshot} was taken, and it is not known whether before or "
+            "after. It gets the later one. Where that does not open it, it is the former one, "
+            + ("under image.former_keys." if job.raw else f"under {FORMER} in the image's metadata.")
         )
     return [told]
 

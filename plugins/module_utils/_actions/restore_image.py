@@ -15,6 +15,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_co
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
     is_key,
     metadata_at,
+    perhaps_needed,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.digest import ImageDigest
@@ -36,6 +37,9 @@ INCOMPLETE = "rbd_backup_gfs/restore"
 """The key in the metadata of an image that a restore is overwriting, or had begun to overwrite."""
 WAITING = "rbd_backup_gfs/objects-missing"
 """The key in the metadata of a new image that is complete and whose objects in Kubernetes are not there yet."""
+
+FORMER = "rbd_backup_gfs/former/"
+"""What the former key begins with in the metadata of an image that may need it in place of the later one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,8 +119,13 @@ def restore_image(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
 def metadata_to_set(choice: Choice, everything: bool) -> dict[str, str]:
     """The metadata that the restored image gets: what decrypts it in any case, all of the original's where asked."""
     found = metadata_at(choice.directory.description, choice.time)
-    ours = (INCOMPLETE, WAITING)
-    return {key: value for key, value in found.items() if (everything or is_key(key)) and key not in ours}
+    chosen = {
+        key: value
+        for key, value in found.items()
+        if is_key(key) or (everything and key not in (INCOMPLETE, WAITING) and not key.startswith(FORMER))
+    }
+    perhaps = perhaps_needed(choice.directory.description, choice.time)
+    return {**chosen, **{FORMER + key: value for key, value in perhaps.items()}}
 
 
 def _into_new(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:

@@ -105,6 +105,19 @@ def metadata_at(description: t.Mapping[str, t.Any], time: dt.datetime) -> dict[s
     return metadata
 
 
+def perhaps_needed(description: t.Mapping[str, t.Any], time: dt.datetime) -> dict[str, str]:
+    """The former key that a restore point of *time* may need in place of the one that :func:`metadata_at` gives.
+
+    Empty where that is known: nobody saw the key while it was changed, and so not that of a snapshot that was taken
+    between the newest restore point before the change and the run that noticed it.
+    """
+    for former in description["image"].get("former_keys") or ():
+        # those of before this was noted say nothing of it
+        if parse_utc(former["until"]) < time <= parse_utc(former.get("noticed", former["until"])):
+            return dict(former["metadata"])
+    return {}
+
+
 def _with_former_keys(
     before: t.Mapping[str, t.Any], description: t.Mapping[str, t.Any], newest: dt.datetime | None
 ) -> t.Mapping[str, t.Any]:
@@ -114,7 +127,8 @@ def _with_former_keys(
         for one in (before, description)
     )
     if newest and was and was != becomes:
-        former.append({"until": format_utc(newest), "metadata": was})
+        noticed = format_utc(dt.datetime.now(dt.timezone.utc))
+        former.append({"until": format_utc(newest), "noticed": noticed, "metadata": was})
     return (
         {**description, "image": {**description["image"], "former_keys": former}} if former else description
     )

@@ -35,6 +35,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_dir
     VolumeDirectory,
     describe,
     metadata_at,
+    perhaps_needed,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive
@@ -461,6 +462,20 @@ def test_the_key_of_an_encrypted_image_is_kept_for_the_restore_points_that_need_
     keys = [metadata_at(directory.description, samples.NOON + hours * hour) for hours in range(-1, 4)]
     assert [key[dek] for key in keys] == ["first", "first", "second", "second", "third"]
     assert {key["note"] for key in keys} == {"third"}
+
+
+def test_between_the_last_restore_point_with_a_key_and_the_run_that_saw_another_either_may_be_needed(
+    tmp_path: pathlib.Path,
+) -> None:
+    dek, hour = "rbd.csi.ceph.com/dek", dt.timedelta(hours=1)
+    directory = VolumeDirectory(str(tmp_path), samples.IDENTITY, description("first", dek), samples.NOON)
+    noticed = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
+    directory.update_description(description("second", dek), noticed - 2 * hour)
+    times = [noticed - 2 * hour, noticed - hour, noticed + hour]
+    needed = [perhaps_needed(directory.description, time) for time in times]
+    assert needed == [{}, {dek: "first"}, {}]
+    del directory.description["image"]["former_keys"][0]["noticed"]
+    assert perhaps_needed(directory.description, times[1]) == {}
 
 
 def test_a_key_that_another_run_has_put_aside_stays(tmp_path: pathlib.Path) -> None:
