@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
@@ -16,13 +17,15 @@ from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB, Ima
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
 
 DAYS = 6
+SEEDS = range(20) if os.environ.get("RBD_SOAK") else range(1)
 
 
 @pytest.mark.parametrize("is_clone", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_random_history_is_restored_byte_for_byte(
-    modules_each_way: Modules, images: Images, is_clone: bool
+    modules_each_way: Modules, images: Images, is_clone: bool, seed: int
 ) -> None:
-    rng, modules = random.Random(is_clone), modules_each_way
+    rng, modules = random.Random(2 * seed + is_clone), modules_each_way
     spec = _clone(rng, images) if is_clone else images.create(rng.choice((4, 8)) * MIB)
     flattened_on = rng.randrange(1, DAYS) if is_clone else None
     for number in range(DAYS):
