@@ -80,22 +80,6 @@ def test_a_stream_that_always_breaks_is_given_up(
     assert not modules.backup([large], retries=0)["changed"]
 
 
-def test_a_snapshot_that_goes_away_is_not_tried_again(
-    modules: Modules, images: Images, large: ImageSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun: list[object] = []
-    end = DiffWriter.end
-
-    def remove_then_end(writer: DiffWriter) -> None:
-        begun.append(writer)
-        images.rbd(large, "snap", "rm", "--snap", name(0), "--no-progress")
-        end(writer)
-
-    monkeypatch.setattr(DiffWriter, "end", remove_then_end)
-    assert "removed or replaced" in modules.backup([large])["msg"]
-    assert len(begun) == 1
-
-
 @pytest.fixture
 def small_disk(modules: Modules) -> t.Iterator[pathlib.Path]:
     """The backup directory on a file system of 8 MiB."""
