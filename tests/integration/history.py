@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import pathlib
+import shlex
 import subprocess
 import typing as t
 
@@ -125,13 +127,18 @@ def raw(modules: Modules, point: str, directory: pathlib.Path) -> bytes:
 
 
 def by_hand(images: Images, modules: Modules, chain: t.Sequence[str]) -> bytes:
-    """Restore a chain with nothing but zstd and rbd, as the documentation says."""
+    """Restore a chain with nothing but zstd or its like and rbd, by the commands of the documentation."""
     target = images.create(SIZE)
+    reads = {".zst": "zstdcat", ".gz": "zcat", ".diff": "cat", ".full": "cat"}
+    user = {"CEPH_ARGS": f"--id {modules.ceph['user']}"}
     for file in chain:
-        command = f'zstdcat "$1" | rbd --id backup import-diff --no-progress - "{target}"'
-        path = str(volume_directory(modules) / file)
+        path = volume_directory(modules) / file
+        command = f"{reads[path.suffix]} {shlex.quote(str(path))} | rbd import-diff - {target}"
         subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", command, "-", path], check=True, capture_output=True
+            ["bash", "-euo", "pipefail", "-c", command],
+            check=True,
+            capture_output=True,
+            env={**os.environ, **user},
         )
     return images.read(target)
 

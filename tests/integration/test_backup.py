@@ -15,7 +15,6 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import bac
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import INCOMPLETE
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
 from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
@@ -41,11 +40,6 @@ def test_a_full_then_diffs_and_the_preview_is_what_then_happens(
     ]
     assert len(preview["diff"]["after"].splitlines()) == 3
     history.all_equal(images, modules, spec, [name(0), name(1), name(2)])
-
-
-def test_archives_are_restored_with_zstd_and_rbd_alone(modules: Modules, images: Images) -> None:
-    spec = history.backed_up(images, modules, 3)
-    assert history.by_hand(images, modules, history.archives(modules)) == images.read(spec, name(2))
 
 
 def test_a_second_run_and_a_preview_of_it_change_nothing(modules: Modules, images: Images) -> None:
@@ -124,23 +118,6 @@ def test_a_failing_volume_does_not_stop_the_others(modules: Modules, images: Ima
     assert result["changed"]
     assert [item["image"] for item in result["failures"]] == [str(absent)]
     assert [item["snapshot"] for item in result["archives"]] == [name(0)]
-
-
-def test_a_snapshot_removed_while_it_is_exported_gives_no_archive(
-    modules: Modules, images: Images, monkeypatch
-) -> None:
-    spec = history.backed_up(images, modules, 1)
-    history.age(images, spec, [1])
-    end = DiffWriter.end
-
-    def remove_then_end(writer: DiffWriter) -> None:
-        images.rbd(spec, "snap", "rm", "--snap", name(1), "--no-progress")
-        end(writer)
-
-    monkeypatch.setattr(DiffWriter, "end", remove_then_end)
-    result = modules.backup([spec])
-    assert "removed or replaced" in result["failures"][0]["message"]
-    assert history.archives(modules) == [f"{name(0)}.full.zst"]
 
 
 def test_an_image_made_anew_under_the_same_name_begins_a_new_directory(

@@ -120,7 +120,8 @@ class Draft:
         Raises what *records* raise; ArchiveError, and LockedError when the directory's lock was lost.
         """
         digest = None if self._base else ImageDigest(self._to.size)
-        diff = DiffWriter(self._writer.write)
+        object_size = self._publisher.directory.description["image"]["object_size"]
+        diff = DiffWriter(self._writer.write, object_size)
         diff.header(header)
         for record in records:
             if digest:
