@@ -18,8 +18,13 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish im
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
+from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab, modules_in
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
 from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB, Images
+from ansible_collections.rbd_backup.gfs.tests.integration.meddling import (
+    LATE_FAULTS,
+    meddle_with_exports,
+)
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import rbd_about
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils.mounts import memory, resize
@@ -78,6 +83,31 @@ def test_a_stream_that_always_breaks_is_given_up(
     assert faults.began == began
     assert history.archives(modules) == []
     assert not modules.backup([large], retries=0)["changed"]
+
+
+@pytest.mark.parametrize("fault", ["truncated", "twice", "bit"])
+def test_fault_injection_what_a_connection_truncates_doubles_or_corrupts_is_never_published(
+    lab: Lab, tmp_path: pathlib.Path, images: Images, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Once: it is exported again. Each time: that volume fails, and the other goes on."""
+    modules = modules_in(lab, tmp_path, "toolbox")
+    monkeypatch.setattr(archiving, "PAUSES", (0.0,))
+    specs = [images.create(history.SIZE), images.create(history.SIZE)]
+    for spec in specs:
+        images.change(spec, ("write", 0, 4 * MIB, 1), ("snapshot", name(0)))
+    begun = meddle_with_exports(monkeypatch, LATE_FAULTS[fault], times=2)
+    result = modules.backup(specs, parallel=1, retries=1)
+    assert len(begun) == 2
+    assert [item["image"] for item in result["failures"]] == [str(specs[0])]
+    assert "damaged on its way" in result["msg"]
+    assert "This was attempt 2" in result["msg"]
+    assert [(item["claim"], item["attempts"]) for item in result["archives"]] == [("data-1", 1)]
+    assert len(list(modules.set_path.rglob("gfs-*.zst"))) == 1
+    assert not list(modules.set_path.rglob(".tmp-*"))
+    begun.pop()
+    (archive,) = modules.backup(specs, retries=1)["archives"]
+    assert (archive["claim"], archive["attempts"]) == ("data-0", 2)
+    assert history.restored(images, modules, name(0)) == images.read(specs[0], name(0))
 
 
 @pytest.fixture

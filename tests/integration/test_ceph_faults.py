@@ -26,6 +26,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.exec im
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
 from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB, Images
+from ansible_collections.rbd_backup.gfs.tests.integration.meddling import LATE_FAULTS, meddle
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import about, eventually, rbd_about
 
 SIZE = 32 * MIB
@@ -163,67 +164,11 @@ def test_the_far_side_killed_in_mid_stream(toolbox_rbd: RbdClient, image: ImageS
     eventually(lambda: not about(image.image))
 
 
-class Meddler:
-    """Fault injection: a connection that changes the frames which a real one carries."""
-
-    def __init__(
-        self,
-        stream: t.Any,
-        came: t.Callable[[int, bytes], list[tuple[int, bytes]]] = lambda channel, data: [(channel, data)],
-        sent: t.Callable[[bytes], bytes] = lambda data: data,
-    ) -> None:
-        self._stream = stream
-        self._came = came
-        self._sent = sent
-        self._frames: list[tuple[int, bytes]] = []
-
-    def read_frame(self) -> tuple[int, bytes] | None:
-        while not self._frames:
-            frame = self._stream.read_frame()
-            if frame is None:
-                return None
-            self._frames = self._came(*frame)
-        return self._frames.pop(0)
-
-    def send(self, data: bytes) -> None:
-        self._stream.send(self._sent(data))
-
-    def __getattr__(self, name: str) -> t.Any:
-        return getattr(self._stream, name)
-
-
-def meddle(monkeypatch: pytest.MonkeyPatch, **how: t.Any) -> None:
-    real = pod.open_exec
-    monkeypatch.setattr(pod, "open_exec", lambda *args, **kwargs: Meddler(real(*args, **kwargs), **how))
-
-
-class OnceLate:
-    """Does something to the eighth frame of stdout, and nothing to the others."""
-
-    def __init__(self, fault: t.Callable[[bytes], list[bytes]]) -> None:
-        self._fault = fault
-        self._seen = 0
-
-    def __call__(self, channel: int, data: bytes) -> list[tuple[int, bytes]]:
-        self._seen += channel == STDOUT
-        if channel != STDOUT or self._seen != 8:
-            return [(channel, data)]
-        return [(channel, piece) for piece in self._fault(data)]
-
-
-FAULTS: dict[str, t.Callable[[bytes], list[bytes]]] = {
-    "lost": lambda data: [],
-    "cut": lambda data: [data[:-1]],
-    "twice": lambda data: [data, data],
-    "bit": lambda data: [bytes((data[0] ^ 1,)) + data[1:]],
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", LATE_FAULTS)
 def test_fault_injection_a_frame_of_output(
     monkeypatch: pytest.MonkeyPatch, toolbox_rbd: RbdClient, image: ImageSpec, fault: str
 ) -> None:
-    meddle(monkeypatch, came=OnceLate(FAULTS[fault]))
+    meddle(monkeypatch, came=LATE_FAULTS[fault]())
     with pytest.raises(CephError, match="damaged on its way"):
         exported(toolbox_rbd, image)
 
