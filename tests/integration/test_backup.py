@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import signal
 
 import pytest
@@ -16,7 +17,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_im
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
 from ansible_collections.rbd_backup.gfs.tests.integration import history
-from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
+from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab, modules_in
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
 from ansible_collections.rbd_backup.gfs.tests.integration.images import MIB, Images
 from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
@@ -40,6 +41,12 @@ def test_a_full_then_diffs_and_the_preview_is_what_then_happens(
     ]
     assert len(preview["diff"]["after"].splitlines()) == 3
     history.all_equal(images, modules, spec, [name(0), name(1), name(2)])
+
+
+def test_through_the_pod_of_the_operator(images: Images, lab: Lab, tmp_path: pathlib.Path) -> None:
+    modules, spec = modules_in(lab, tmp_path, "operator"), images.create(history.SIZE)
+    history.live(images, modules, spec, range(2))
+    history.all_equal(images, modules, spec, [name(1)])
 
 
 def test_a_second_run_and_a_preview_of_it_change_nothing(modules: Modules, images: Images) -> None:
@@ -267,9 +274,14 @@ def test_a_resized_image_and_one_in_a_rados_namespace(modules: Modules, images: 
     modules.snapshot([spec], time=day(2))
     images.change(spec, ("resize", 16 * MIB), ("write", 12 * MIB, MIB, 3))
     modules.snapshot([spec], time=day(3))
-    kinds = {item["snapshot"]: item["kind"] for item in modules.backup([spec])["archives"]}
-    assert kinds == {name(0): "full", name(1): "diff", name(2): "full", name(3): "diff"}
-    history.all_equal(images, modules, spec, kinds)
+    reasons = {item["snapshot"]: item["reason"] for item in modules.backup([spec])["archives"]}
+    assert reasons == {
+        name(0): "full: the oldest snapshot",
+        name(1): "diff against its predecessor",
+        name(2): f"full: the image shrank between {name(1)} and {name(2)}",
+        name(3): "diff against its predecessor",
+    }
+    history.all_equal(images, modules, spec, reasons)
 
 
 @pytest.mark.parametrize(

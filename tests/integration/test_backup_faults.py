@@ -170,7 +170,9 @@ def test_a_random_life_with_disturbed_runs_ends_as_an_undisturbed_one(
         assert modules.snapshot([spec], time=day(number))["changed"]
         _disturbed(rng, modules, spec)
         _lose_something(rng, modules)
+    before = history.files(modules)
     preview = modules.backup([spec], check_mode=True, verify="full")
+    assert history.files(modules) == before
     result = modules.backup([spec], verify="full")
     assert "failed" not in result, result
     assert [[item[key] for key in SAME] for item in preview["archives"]] == [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import socket
 import subprocess
 import typing as t
@@ -20,7 +21,10 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import Rb
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import CephError, NotFound
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.client import Cluster
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
-from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab
+from ansible_collections.rbd_backup.gfs.tests.integration import history
+from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab, modules_in
+from ansible_collections.rbd_backup.gfs.tests.integration.history import name
+from ansible_collections.rbd_backup.gfs.tests.integration.images import Images
 from ansible_collections.rbd_backup.gfs.tests.integration.processes import about, eventually
 
 
@@ -32,33 +36,44 @@ def mute_monitor() -> t.Iterator[str]:
 
 
 @pytest.fixture
-def bare_pods(lab: Lab) -> t.Iterator[t.Callable[[str], str]]:
-    """Makes a pod in a namespace, of an image that holds nothing but its own program; returns a selector for it."""
+def bare_pods(lab: Lab) -> t.Iterator[t.Callable[..., str]]:
+    """Makes a pod in a namespace, of an image that holds nothing but its own program, and waits until it runs and is
+    *ready*, or never will be; returns a selector for it."""
     made: list[tuple[str, str]] = []
 
-    def kubectl(namespace: str, *words: str, stdin: str | None = None) -> None:
+    def kubectl(namespace: str, *words: str, stdin: str | None = None) -> str:
         command = ["kubectl", "--kubeconfig", lab.admin_kubeconfig, "--namespace", namespace, *words]
-        subprocess.run(command, input=stdin, check=True, text=True)
+        return subprocess.run(command, input=stdin, check=True, text=True, stdout=subprocess.PIPE).stdout
 
-    def make(namespace: str) -> str:
-        name = f"test-bare-{os.getpid()}-{len(made)}"
-        container = {"name": "bare", "image": "docker.io/rbd-lab/pause:1", "imagePullPolicy": "Never"}
+    def make(namespace: str, ready: bool = True) -> str:
+        pod_name = f"test-bare-{os.getpid()}-{len(made)}"
+        container: dict[str, t.Any] = {
+            "name": "bare",
+            "image": "docker.io/rbd-lab/pause:1",
+            "imagePullPolicy": "Never",
+        }
+        if not ready:
+            container["readinessProbe"] = {"tcpSocket": {"port": 1}}
         spec = {
             "containers": [container],
             "hostNetwork": True,
             "terminationGracePeriodSeconds": 0,
             "tolerations": [{"operator": "Exists"}],
         }
-        metadata = {"name": name, "labels": {"app": name}}
+        metadata = {"name": pod_name, "labels": {"app": pod_name}}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-        made.append((namespace, name))
+        made.append((namespace, pod_name))
         kubectl(namespace, "apply", "-f", "-", stdin=json.dumps(pod))
-        kubectl(namespace, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s")
-        return f"app={name}"
+        if ready:
+            kubectl(namespace, "wait", "--for=condition=Ready", f"pod/{pod_name}", "--timeout=120s")
+        else:
+            phase = ("get", "pod", pod_name, "--output", "jsonpath={.status.phase}")
+            eventually(lambda: kubectl(namespace, *phase) == "Running", seconds=120)
+        return f"app={pod_name}"
 
     yield make
-    for namespace, name in made:
-        kubectl(namespace, "delete", "pod", name, "--wait=false", "--ignore-not-found")
+    for namespace, pod_name in made:
+        kubectl(namespace, "delete", "pod", pod_name, "--wait=false", "--ignore-not-found")
 
 
 QUESTIONS: dict[str, t.Callable[[RbdClient, ImageSpec], object]] = {
@@ -77,6 +92,23 @@ def test_a_monitor_that_does_not_answer(
     with pytest.raises(CephError, match=r"couldn't connect|timed out|did not end within 8 s") as caught:
         QUESTIONS[question](client, ImageSpec(lab.pool, "", "whatever"))
     assert not isinstance(caught.value, NotFound)
+
+
+def test_a_run_without_a_monitor_ends_in_time_and_touches_nothing(
+    way: str, lab: Lab, images: Images, tmp_path: pathlib.Path, mute_monitor: str
+) -> None:
+    spec = images.create()
+    images.rbd(spec, "snap", "create", "--snap", name(0), "--no-progress")
+    access = {"command_timeout": 8, "extra_args": [f"--mon-host={mute_monitor}"]}
+    modules = modules_in(lab, tmp_path, way, **access)
+    for step in (modules.backup, modules.snapshot):
+        result = step([spec])
+        assert result["failed"]
+        assert "onitors reachable" in result["msg"]
+    assert not modules.set_path.exists()
+    assert history.snapshots(images, spec) == [name(0)]
+    modules.ceph["extra_args"] = []
+    assert [item["snapshot"] for item in modules.backup([spec])["archives"]] == [name(0)]
 
 
 def test_rbd_that_waits_for_ever_is_ended(way: str, lab: Lab, cluster: Cluster, mute_monitor: str) -> None:
@@ -125,14 +157,24 @@ def test_a_pod_without_the_program(cluster: Cluster) -> None:
 
 
 def test_a_pod_in_which_nothing_may_be_run(
-    lab: Lab, cluster: Cluster, bare_pods: t.Callable[[str], str]
+    lab: Lab, cluster: Cluster, bare_pods: t.Callable[..., str]
 ) -> None:
     options = lab.ceph_options("toolbox", namespace="default", selector=bare_pods("default"))
     with pytest.raises(CephError, match=r"\(403\).* the verb list on pods, and get and create on pods/exec"):
         open_ceph(options, lambda: cluster).fsid()
 
 
-def test_a_pod_without_python(lab: Lab, cluster: Cluster, bare_pods: t.Callable[[str], str]) -> None:
+def test_a_pod_that_runs_and_is_not_ready(
+    lab: Lab, cluster: Cluster, bare_pods: t.Callable[..., str]
+) -> None:
+    client = open_ceph(
+        lab.ceph_options("toolbox", selector=bare_pods("rook-ceph", ready=False)), lambda: cluster
+    )
+    with pytest.raises(CephError, match=r"is running and ready; there is: test-bare-\S+ \(not ready\)\."):
+        client.fsid()
+
+
+def test_a_pod_without_python(lab: Lab, cluster: Cluster, bare_pods: t.Callable[..., str]) -> None:
     client = open_ceph(lab.ceph_options("toolbox", selector=bare_pods("rook-ceph")), lambda: cluster)
     with pytest.raises(CephError, match="The container has no python3"):
         client.fsid()

@@ -20,8 +20,9 @@ _MISSING = re.compile(
     r"^(?:rbd: |error setting snapshot context: ).*?(?:\(2\) No such file or directory|does not exist)",
     re.MULTILINE,
 )
-_NOT_CONNECTED = "couldn't connect to the cluster"
-_NOT_REACHED = re.compile(rf"{_NOT_CONNECTED}|unable to find a keyring")
+# In the words of rbd, and of ceph in its older and newer releases.
+_NOT_CONNECTED = re.compile(r"couldn't connect to the cluster|RADOS timed out|^timed out$", re.MULTILINE)
+_NOT_REACHED = re.compile(rf"{_NOT_CONNECTED.pattern}|unable to find a keyring")
 
 
 def words(stderr: str) -> str:
@@ -38,7 +39,7 @@ def ended(program: str, rc: int, stderr: str) -> CephError:
     how = f"was killed by signal {-rc}" if rc < 0 else f"ended with exit code {rc}"
     missing = rc == 2 and not _NOT_REACHED.search(stderr) and _MISSING.search(_PROGRESS.sub("\n", stderr))
     kind = NotFound if missing else CephError
-    advice = " Are the monitors reachable?" if _NOT_CONNECTED in stderr else ""
+    advice = " Are the monitors reachable?" if _NOT_CONNECTED.search(stderr) else ""
     return kind(f"{program} {how}: {words(stderr) or 'without a word'}{advice}", rc=rc, stderr=words(stderr))
 
 
@@ -75,7 +76,7 @@ def broke(error: Exception) -> bool:
 def is_unanswered(error: CephError) -> bool:
     """Whether Ceph, or the pod on the way to it, gave no answer: the next question may take as long as this one."""
     kind, said = error.details.get("kind"), str(error.details.get("stderr", ""))
-    return kind in (_LATE, "unreachable", "timeout") or _NOT_CONNECTED in said
+    return kind in (_LATE, "unreachable", "timeout") or bool(_NOT_CONNECTED.search(said))
 
 
 def _said(stderr: str) -> str:

@@ -54,6 +54,22 @@ def test_what_was_not_reached_is_not_missing(rc: int, stderr: str) -> None:
     assert not isinstance(failures.ended("rbd", rc, stderr), NotFound)
 
 
+@pytest.mark.parametrize(
+    ("stderr", "unanswered"),
+    [
+        ("rbd: couldn't connect to the cluster!\n", True),
+        ("timed out\n", True),
+        ("[errno 110] RADOS timed out (error connecting to the cluster)\n", True),
+        ("[errno 13] RADOS permission denied (error connecting to the cluster)\n", False),
+        ("rbd: error opening image timed out: (1) Operation not permitted\n", False),
+    ],
+)
+def test_monitors_that_do_not_answer_are_named(stderr: str, unanswered: bool) -> None:
+    error = failures.ended("ceph", 1, stderr)
+    assert error.message.endswith("Are the monitors reachable?") is unanswered
+    assert failures.is_unanswered(error) is unanswered
+
+
 def test_the_words_of_the_command_without_its_progress() -> None:
     stderr = (
         "\rRemoving image: 1% complete...\rRemoving image: 2% complete...failed.\n"
