@@ -48,6 +48,25 @@ def live(images: Images, modules: Modules, spec: ImageSpec, days: t.Iterable[int
         assert "failed" not in modules.backup([spec])
 
 
+PLANNED = ("namespace", "claim", "snapshot", "base", "kind", "reason", "estimated_bytes")
+"""What a preview says of an archive."""
+
+
+def as_planned(modules: Modules, specs: t.Sequence[ImageSpec], **options: t.Any) -> dict[str, t.Any]:
+    """Back up, which does exactly what the preview before it said; and the preview touched nothing."""
+    before = files(modules) if modules.set_path.exists() else None
+    preview = modules.backup(specs, check_mode=True, **options)
+    assert (files(modules) if modules.set_path.exists() else None) == before
+    result = modules.backup(specs, **options)
+    assert "failed" not in result, result
+    for key in ("changed", "unchanged", "initialised"):
+        assert preview[key] == result[key]
+    assert [[item[key] for key in PLANNED] for item in preview["archives"]] == [
+        [item[key] for key in PLANNED] for item in result["archives"]
+    ]
+    return result
+
+
 def age(images: Images, spec: ImageSpec, days: t.Iterable[int]) -> None:
     """Let the data change and take a snapshot on each of the *days*, in one session."""
     images.change(spec, *(step for number in days for step in (*changes(number), ("snapshot", name(number)))))

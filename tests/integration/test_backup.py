@@ -9,6 +9,8 @@ import json
 import os
 import pathlib
 import signal
+import threading
+import typing as t
 
 import pytest
 
@@ -16,6 +18,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import bac
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import INCOMPLETE
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lock import VolumeLock
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.writer import DiffWriter
 from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.conftest import Lab, modules_in
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
@@ -32,7 +35,7 @@ def test_a_full_then_diffs_and_the_preview_is_what_then_happens(
     preview = modules.backup([spec], check_mode=True, diff=True)
     assert not modules.set_path.exists()
     result = modules.backup([spec])
-    for key in ("namespace", "claim", "snapshot", "base", "kind", "reason"):
+    for key in history.PLANNED:
         assert [item[key] for item in preview["archives"]] == [item[key] for item in result["archives"]]
     assert history.archives(modules) == [
         f"{name(0)}.full.zst",
@@ -60,10 +63,25 @@ def test_a_second_run_and_a_preview_of_it_change_nothing(modules: Modules, image
 
 
 def test_a_preview_counts_the_snapshot_that_would_have_been_taken(modules: Modules, images: Images) -> None:
-    spec = history.backed_up(images, modules, 1)
-    planned = modules.snapshot([spec], time=day(1), check_mode=True)["snapshot"]
-    preview = modules.backup([spec], check_mode=True, planned_snapshot=planned)
-    assert [(item["snapshot"], item["base"]) for item in preview["archives"]] == [(name(1), name(0))]
+    """And says of it what then comes true: of an image, of a clone, and of one that nothing was taken of yet."""
+    spec, fresh = images.create(history.SIZE), images.create(history.SIZE)
+    history.age(images, spec, [0])
+    images.change(fresh, ("write", MIB, 2 * MIB, 1))
+    specs = [spec, images.clone(spec, name(0)), fresh]
+    history.live(images, modules, specs[1], [0])
+    assert len(modules.backup(specs[:1])["archives"]) == 1
+    planned = modules.snapshot(specs, time=day(1), check_mode=True)["snapshot"]
+    preview = modules.backup(specs, check_mode=True, planned_snapshot=planned)
+    assert [(item["snapshot"], item["base"]) for item in preview["archives"]] == [
+        (name(1), name(0)),
+        (name(1), None),
+        (name(1), None),
+    ]
+    assert preview["archives"][2]["estimated_bytes"] == 4 * MIB
+    assert modules.snapshot(specs, time=day(1))["changed"]
+    result = modules.backup(specs)
+    for key in history.PLANNED:
+        assert [item[key] for item in preview["archives"]] == [item[key] for item in result["archives"]]
 
 
 def test_a_preview_counts_it_only_for_the_volumes_that_it_would_have_been_taken_of(
@@ -98,6 +116,23 @@ def test_the_result_tells_how_much_and_how_fast(modules: Modules, images: Images
         assert item["mb_per_second"] > 0
     assert archive["attempts"] == 1
     assert result["seconds"] >= archive["seconds"] > 0
+
+
+def test_volumes_are_exported_at_the_same_time(
+    modules: Modules, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs = [images.create(history.SIZE) for _number in range(3)]
+    for spec in specs:
+        history.age(images, spec, [0])
+    meeting, header = threading.Barrier(3, timeout=60), DiffWriter.header
+
+    def meet(writer: DiffWriter, *args: t.Any) -> None:
+        meeting.wait()
+        header(writer, *args)
+
+    monkeypatch.setattr(DiffWriter, "header", meet)
+    result = modules.backup(specs, parallel=3)
+    assert [item["claim"] for item in result["archives"]] == ["data-0", "data-1", "data-2"]
 
 
 def test_everything_is_private(modules: Modules, images: Images) -> None:

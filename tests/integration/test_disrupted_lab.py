@@ -17,6 +17,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import archiving
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
@@ -74,7 +75,9 @@ def specs(images: Images) -> list[ImageSpec]:
 
 
 def in_mid_export(monkeypatch: pytest.MonkeyPatch, fault: t.Callable[[], None]) -> threading.Event:
-    """Let *fault* happen once, when the first data of an archive was written. Returns whether it has happened."""
+    """Let *fault* happen once, when the first data of an archive was written. Returns whether it has happened.
+
+    It is tried again at once: nothing mends itself meanwhile."""
     write, happened = ArchiveWriter.write, threading.Event()
 
     def write_then_fault(writer: ArchiveWriter, data: bytes) -> None:
@@ -83,6 +86,7 @@ def in_mid_export(monkeypatch: pytest.MonkeyPatch, fault: t.Callable[[], None]) 
             happened.set()
             fault()
 
+    monkeypatch.setattr(archiving, "PAUSES", (0.0,))
     monkeypatch.setattr(ArchiveWriter, "write", write_then_fault)
     return happened
 
@@ -118,15 +122,17 @@ def fails_and_the_next_run_finishes(
     return [messages[str(spec)] for spec in specs]
 
 
-def test_kubelet_and_containerd_killed(
+@pytest.mark.parametrize("killed", [("kubelet",), ("kubelet", "containerd")])
+def test_the_kubelet_killed_alone_and_with_containerd(
     impatient_toolbox: Modules,
     images: Images,
     specs: list[ImageSpec],
     daemons: Daemons,
     monkeypatch: pytest.MonkeyPatch,
+    killed: tuple[str, ...],
 ) -> None:
     def kill_the_node() -> None:
-        for daemon in ("kubelet", "containerd"):
+        for daemon in killed:
             daemons.signal(daemon, signal.SIGKILL)
 
     messages = fails_and_the_next_run_finishes(
@@ -135,7 +141,10 @@ def test_kubelet_and_containerd_killed(
     assert all("pod rook-ceph/" in message for message in messages), messages
 
 
-@pytest.mark.parametrize(("way", "number"), [("local", signal.SIGKILL), ("toolbox", signal.SIGSTOP)])
+@pytest.mark.parametrize(
+    ("way", "number"),
+    [("local", signal.SIGSTOP), ("local", signal.SIGKILL), ("toolbox", signal.SIGKILL)],
+)
 def test_the_osd_is_gone_or_hangs(
     impatient_each_way: Modules,
     images: Images,

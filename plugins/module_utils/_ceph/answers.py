@@ -105,11 +105,16 @@ def watchers(answer: bytes) -> int:
 
 
 def used_bytes(answer: bytes) -> dict[int, int]:
-    """Read ``rbd du`` of one image: what each snapshot added, by its id. Raises CephError."""
+    """Read ``rbd du`` of one image: what each snapshot added, by its id; and under the id after the last one what a
+    snapshot would add that is taken now. Raises CephError."""
     entries = [_object(entry) for entry in _list(_object(load(answer)).get("images"))]
-    return {
+    used = {
         _number(entry, "snapshot_id"): _number(entry, "used_size") for entry in entries if "snapshot" in entry
     }
+    now = [_number(entry, "used_size") for entry in entries if "snapshot" not in entry]
+    if now:
+        used[max(used, default=0) + 1] = now[0]
+    return used
 
 
 def trimming_pgs(answer: bytes) -> int:

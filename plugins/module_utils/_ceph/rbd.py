@@ -176,7 +176,8 @@ class RbdClient:
         self._commands.run(f"removing the snapshot with id {snapshot_id} of {spec}", command)
 
     def used_bytes(self, spec: ImageSpec) -> dict[int, int]:
-        """Return, by snapshot id, the bytes of all objects that changed since the snapshot before it.
+        """Return, by snapshot id, the bytes of all objects that changed since the snapshot before it; under the id
+        after the last one those of the image itself.
 
         Looks at every object where the image has no object map.
         """

@@ -197,6 +197,15 @@ def test_placement_groups_that_trim_or_wait_to_are_counted() -> None:
     assert answers.trimming_pgs(READERS["trimming_pgs"][1]) == 8
 
 
+def test_what_snapshots_added_and_what_the_next_one_would_add() -> None:
+    head = {"name": "i", "id": "1", "provisioned_size": 16, "used_size": 3}
+    first = {**head, "snapshot": "a", "snapshot_id": 7, "used_size": 8}
+    second = {**head, "snapshot": "b", "snapshot_id": 9, "used_size": 4}
+    assert answers.used_bytes(json.dumps({"images": [head]}).encode()) == {1: 3}
+    everything = json.dumps({"images": [first, second, head]}).encode()
+    assert answers.used_bytes(everything) == {7: 8, 9: 4, 10: 3}
+
+
 def test_an_image_of_format_1_is_refused() -> None:
     with pytest.raises(CephError, match="format 1"):
         answers.image_info(b'{"name":"old","size":1,"object_size":4194304,"format":1}')
