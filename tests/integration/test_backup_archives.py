@@ -20,7 +20,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._version import VER
 from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.history import day, name
 from ansible_collections.rbd_backup.gfs.tests.integration.images import KIB, MIB, Images
-from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules
+from ansible_collections.rbd_backup.gfs.tests.integration.modules import Modules, volume
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._diffstream.model import image_digest
 
 COMPRESSIONS: dict[str, dict[str, t.Any]] = {
@@ -88,6 +88,42 @@ def test_the_manifest_proves_the_archive_and_says_where_it_comes_from(
             "rados_namespace": "",
             "image_id": identity.image_id,
         }
+
+
+def test_what_a_bare_restore_needs_is_kept_beside_the_archives(
+    modules: Modules, images: Images, local_rbd: RbdClient
+) -> None:
+    spec = images.create(history.SIZE, "--object-size", "1M")
+    images.rbd(spec, "image-meta", "set", "csi.storage.k8s.io/pvc/name", "data-0")
+    history.age(images, spec, [0])
+    objects = {
+        "claim": {"metadata": {"name": "data-0", "namespace": "shop"}},
+        "persistent_volume": {"metadata": {"name": "pvc-1"}, "spec": {"csi": {"volumeHandle": spec.image}}},
+        "storage_class": {"metadata": {"name": "block"}, "provisioner": "rook-ceph.rbd.csi.ceph.com"},
+    }
+    place = {"root": str(modules.root), "cluster": "lab", "init": True, "timezone": "UTC"}
+    modules.run("rbd_export_diff", volumes=[{**volume(spec, "data-0"), "manifests": objects}], **place)
+    kept = json.loads((history.volume_directory(modules) / "volume.json").read_text())
+    assert kept["manifests"] == objects
+    info = local_rbd.info(spec)
+    assert kept["identity"]["image_id"] == info.id
+    assert kept["volume"] == {
+        "namespace": "shop",
+        "claim": "data-0",
+        "pool": spec.pool,
+        "rados_namespace": "",
+        "image": spec.image,
+    }
+    assert kept["image"] == {
+        "size": history.SIZE,
+        "object_size": MIB,
+        "features": list(info.features),
+        "parent": None,
+        "data_pool": None,
+        "stripe_unit": info.stripe_unit,
+        "stripe_count": info.stripe_count,
+        "metadata": {"csi.storage.k8s.io/pvc/name": "data-0"},
+    }
 
 
 @pytest.mark.parametrize("object_size", [64 * KIB, 16 * MIB])
