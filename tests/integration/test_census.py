@@ -112,20 +112,20 @@ def many(lab: Lab, request: pytest.FixtureRequest) -> t.Iterator[Many]:
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Every Ceph command that is started on this host, and every exec into a pod, as they happen."""
+    """Every Ceph command that is started on this host or in a pod, as they happen."""
     started: list[list[str]] = []
-    child, open_exec = local.Child, pod.PodRunner._exec
+    child, command = local.Child, pod.FarCommand
 
     def start_child(argv: t.Sequence[str], takes_input: bool) -> t.Any:
         started.append(list(argv))
         return child(argv, takes_input)
 
-    def start_exec(runner: pod.PodRunner, where: t.Any, argv: t.Sequence[str]) -> t.Any:
+    def start_in_pod(stream: t.Any, argv: t.Sequence[str], *how: t.Any, **more: t.Any) -> t.Any:
         started.append(list(argv))
-        return open_exec(runner, where, argv)
+        return command(stream, argv, *how, **more)
 
     monkeypatch.setattr(local, "Child", start_child)
-    monkeypatch.setattr(pod.PodRunner, "_exec", start_exec)
+    monkeypatch.setattr(pod, "FarCommand", start_in_pod)
     return started
 
 

@@ -16,7 +16,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import pod
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import near_side, pod
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.access import open_ceph
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.rbd import RbdClient
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.runner import InputStream, OutputStream
@@ -46,6 +46,14 @@ def image(images: Images) -> ImageSpec:
 def impatient(way: str, lab: Lab, cluster: Cluster) -> RbdClient:
     """A client that waits for nothing longer than 8 s: on a busy machine rbd takes some to begin."""
     return open_ceph(lab.ceph_options(way, command_timeout=8, stall_timeout=8), lambda: cluster)
+
+
+@pytest.fixture
+def fresh_rbd(lab: Lab, cluster: Cluster) -> t.Iterator[RbdClient]:
+    """A client through the toolbox pod that has no connection yet."""
+    client = open_ceph(lab.ceph_options("toolbox"), lambda: cluster)
+    yield client
+    client.close()
 
 
 def drain(stream: OutputStream) -> bytes:
@@ -173,12 +181,62 @@ def test_fault_injection_a_frame_of_output(
         exported(toolbox_rbd, image)
 
 
-def test_fault_injection_an_answer_that_is_cut_is_no_shorter_list(
-    monkeypatch: pytest.MonkeyPatch, toolbox_rbd: RbdClient, image: ImageSpec
+ANSWERS: dict[str, tuple[t.Callable[[bytes], list[bytes]], str]] = {
+    "cut": (lambda data: [b"[]"], "may be cut short and is not to be used"),
+    "twice": (lambda data: [data, data], "damaged on its way"),
+    "bit": (lambda data: [bytes((data[0] ^ 1,)) + data[1:]], "damaged on its way"),
+}
+
+
+@pytest.mark.parametrize("fault", ANSWERS)
+def test_fault_injection_an_answer_that_is_damaged_is_no_answer(
+    monkeypatch: pytest.MonkeyPatch, fresh_rbd: RbdClient, image: ImageSpec, fault: str
 ) -> None:
-    meddle(monkeypatch, came=lambda channel, data: [(channel, b"[]" if channel == STDOUT else data)])
-    with pytest.raises(CephError, match="damaged on its way"):
-        toolbox_rbd.snapshots(image)
+    monkeypatch.setattr(near_side, "_LAG", 0.5)
+    change, why = ANSWERS[fault]
+
+    def came(channel: int, data: bytes) -> list[tuple[int, bytes]]:
+        return [(channel, piece) for piece in change(data)] if channel == STDOUT else [(channel, data)]
+
+    meddle(monkeypatch, came=came)
+    with pytest.raises(CephError, match=why):
+        fresh_rbd.snapshots(image)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[t.Any]:
+    """Every connection to a pod, as it is opened."""
+    connections: list[t.Any] = []
+    real = pod.open_exec
+
+    def keep(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        connections.append(real(*args, **kwargs))
+        return connections[-1]
+
+    monkeypatch.setattr(pod, "open_exec", keep)
+    return connections
+
+
+def test_questions_share_a_connection_while_it_stands(
+    opened: list[t.Any], fresh_rbd: RbdClient, image: ImageSpec
+) -> None:
+    for _again in range(3):
+        assert [snapshot.name for snapshot in fresh_rbd.snapshots(image)] == ["s"]
+    with pytest.raises(CephError, match="No such file"):
+        fresh_rbd.info(ImageSpec(image.pool, "", "no-such-image"))
+    assert len(opened) == 1
+    opened[0]._socket.sock.shutdown(socket.SHUT_RDWR)
+    assert [snapshot.name for snapshot in fresh_rbd.snapshots(image)] == ["s"]
+    assert len(opened) == 2
+
+
+def test_a_connection_that_was_silent_for_long_is_not_trusted(
+    monkeypatch: pytest.MonkeyPatch, opened: list[t.Any], fresh_rbd: RbdClient, image: ImageSpec
+) -> None:
+    monkeypatch.setattr(pod, "_FRESH", 0.0)
+    for number in range(1, 3):
+        assert [snapshot.name for snapshot in fresh_rbd.snapshots(image)] == ["s"]
+        assert len(opened) == number
 
 
 def test_fault_injection_the_far_side_says_no_end(
@@ -219,17 +277,7 @@ def test_fault_injection_input_that_is_damaged_on_its_way_is_not_completed(
     assert local_rbd.snapshots(target) == ()
 
 
-def test_a_connection_that_is_cut(
-    monkeypatch: pytest.MonkeyPatch, toolbox_rbd: RbdClient, image: ImageSpec
-) -> None:
-    opened: list[t.Any] = []
-    real = pod.open_exec
-
-    def keep(*args: t.Any, **kwargs: t.Any) -> t.Any:
-        opened.append(real(*args, **kwargs))
-        return opened[-1]
-
-    monkeypatch.setattr(pod, "open_exec", keep)
+def test_a_connection_that_is_cut(opened: list[t.Any], toolbox_rbd: RbdClient, image: ImageSpec) -> None:
     with toolbox_rbd.export_diff(image, "s", None) as stream:
         assert stream.read(1)
         opened[-1]._socket.sock.shutdown(socket.SHUT_RDWR)

@@ -9,7 +9,8 @@ This file, child.py and packing.py are sent into the pod; nothing is installed t
 Python 3.6 (Ceph 16 images hold no newer one).
 
 What comes in on stdin is frames (4 bytes length, big endian, then that many bytes): the request as JSON; then, for a
-command that takes input, its data, an empty frame, and the seal: 8 bytes count and the SHA-256 of all data.
+command that takes input, its data, an empty frame, and the seal: 8 bytes count and the SHA-256 of all data. Started
+without a command it serves one request after the other, each with its own command, none of which takes input.
 What goes out: the command's stdout on stdout, in pieces of packing.py where the request allows that, their count and
 SHA-256 being those of what the command wrote; and on stderr lines of the request's token and JSON, one of
 ``beat`` (still here), ``ack`` (so many bytes of input are with the command) and, once, ``end``.
@@ -31,6 +32,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.packing impor
 
 BEAT = 10.0
 ACK = 1 << 19
+IDLE = 60.0
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 
@@ -230,11 +232,33 @@ def write(descriptor: int, data: memoryview) -> int:
 
 
 def main(argv: t.Sequence[str], read_frame: t.Callable[[], bytes]) -> None:
-    """Serve one request; its end is told in full unless the near side is gone."""
-    request = json.loads(read_frame().decode("utf-8"))
+    """Serve the request for *argv*, or if that is empty, requests that name their commands, until none comes for a
+    minute. The end of each command is told in full unless the near side is gone."""
     for descriptor in (_STDOUT, _STDERR):
         os.set_blocking(descriptor, False)
     enlarge(_STDOUT)
+    poller = select.poll()
+    poller.register(_STDIN, select.POLLIN)
+    try:
+        if argv:
+            serve(argv, read_request(read_frame))
+            return
+        while poller.poll(IDLE * 1000):
+            request = read_request(read_frame)
+            if not serve(request["argv"], request):
+                return
+    except Over:
+        raise SystemExit(1) from None
+
+
+def read_request(read_frame: t.Callable[[], bytes]) -> t.Dict[str, t.Any]:
+    """Return the request that comes next."""
+    return dict(json.loads(read_frame().decode("utf-8")))
+
+
+def serve(argv: t.Sequence[str], request: t.Dict[str, t.Any]) -> bool:
+    """Run one command and tell its end; say whether it ended by itself, so that nothing is left of it on the wire.
+    Raises Over when the near side is gone."""
     unread = request["input"]
     try:
         child = Child(argv, request["input"])
@@ -247,12 +271,10 @@ def main(argv: t.Sequence[str], read_frame: t.Callable[[], bytes]) -> None:
             unread = session.unread
         finally:
             child.end()
-    try:
-        tell(memoryview(line(request["token"], {"end": end})), request["stall"])
-    except Over:
-        raise SystemExit(1) from None
+    tell(memoryview(line(request["token"], {"end": end})), request["stall"])
     if unread:
         drain()
+    return not end["why"]
 
 
 def tell(rest: memoryview, seconds: float) -> None:

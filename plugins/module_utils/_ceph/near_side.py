@@ -33,6 +33,8 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.exec im
 SILENCE = 6 * far_side.BEAT
 """Seconds without a sign of life from the far side after which it is given up."""
 
+_LAG = 10.0  # seconds that an answer may lag behind the word of its end, which travels beside it
+
 BOOTSTRAP = """\
 import json, os, sys, types
 def read(count):
@@ -53,19 +55,34 @@ module.main(sys.argv[1:], frame)
 
 
 def far_command(argv: t.Sequence[str]) -> list[str]:
-    """Return the command that runs *argv* under the far side; what it reads first is :func:`opening`."""
-    # The command stands in the arguments, so that it shows in the pod's process list and in the API's audit log.
+    """Return the command that runs *argv* under the far side, or if that is empty, one command after the other; what
+    it reads first is :func:`program`."""
+    # A command that carries a volume stands in the arguments, so that the pod's process list and the API's audit log
+    # show it.
     return ["python3", "-I", "-c", BOOTSTRAP, *argv]
 
 
-def opening(
-    token: str, takes_input: bool, stall_timeout: float, timeout: float, pack: t.Sequence[int] = ()
+def program() -> bytes:
+    """Return what the far side reads first: itself."""
+    return _message([(module.__name__, _source(module)) for module in (child, packing, far_side)])
+
+
+def request(
+    token: str,
+    argv: t.Sequence[str],
+    takes_input: bool,
+    stall_timeout: float,
+    timeout: float,
+    pack: t.Sequence[int] = (),
 ) -> bytes:
-    """Return what the far side reads first: its own program and the request. *pack* are the ways in which stdout may
-    be packed; with none of them it comes as it is."""
-    program = [(module.__name__, _source(module)) for module in (child, packing, far_side)]
-    request = {"token": token, "input": takes_input, "stall": stall_timeout, "limit": timeout, "pack": pack}
-    return b"".join(frame(json.dumps(part).encode("utf-8")) for part in (program, request))
+    """Return what the far side reads for each command. *pack* are the ways in which stdout may be packed; with none
+    of them it comes as it is."""
+    wanted = {"token": token, "argv": argv, "input": takes_input, "pack": pack}
+    return _message({**wanted, "stall": stall_timeout, "limit": timeout})
+
+
+def _message(content: t.Any) -> bytes:
+    return frame(json.dumps(content).encode("utf-8"))
 
 
 def frame(data: bytes) -> bytes:
@@ -96,7 +113,10 @@ class FarCommand:
         stall_timeout: float,
         timeout: float,
         pack: t.Sequence[int] = (),
+        is_new: bool = True,
     ) -> None:
+        """*stream* leads to a far side that has nothing else to do; a new one is sent its program. *pack* is as in
+        :func:`request`."""
         self.program = argv[0]
         self.acknowledged = 0
         self.sent = 0
@@ -110,7 +130,10 @@ class FarCommand:
         self._line = b""
         self._noise = child.Tail()
         self._end: dict[str, t.Any] | None = None
-        self.send(opening(self._token, takes_input, stall_timeout, timeout, pack))
+        self._patience = SILENCE
+        stream.wait_at_most(SILENCE)
+        wanted = request(self._token, argv, takes_input, stall_timeout, timeout, pack)
+        self.send(program() + wanted if is_new else wanted)
 
     def send(self, data: bytes) -> None:
         """Write to the far side's stdin. Raises CephError, with the reason of the command's end if it has ended."""
@@ -131,8 +154,9 @@ class FarCommand:
         remaining = self._limit - time.monotonic()
         if remaining <= 0:
             raise failures.late(self.program, self._timeout, self._noise.text())
-        if remaining < SILENCE:
-            self._stream.hurry(remaining)
+        patience = min(self._patience, remaining)
+        if patience < SILENCE:
+            self._stream.wait_at_most(patience)
         try:
             came = self._stream.read_frame()
         except KubernetesError as error:
@@ -148,10 +172,15 @@ class FarCommand:
 
     def end(self) -> dict[str, t.Any]:
         """Return what the far side said of the command's end, whatever its exit code. Raises CephError when it said
-        nothing, or had to end the command itself."""
+        nothing or did not end well itself, or had to end the command."""
         status = self._stream.status
+        if not (self._ended_early() or (status is not None and status.success)):
+            raise self._broken()
+        return self._verdict()
+
+    def _verdict(self) -> dict[str, t.Any]:
         end = self._end
-        if end is None or not (self._ended_early() or (status is not None and status.success)):
+        if end is None:
             raise self._broken()
         why, said = end["why"], str(end["stderr"])
         if why == "start":
@@ -170,14 +199,27 @@ class FarCommand:
         return end
 
     def run(self) -> Completed:
-        """Read the command's output to the end. Raises CephError unless both sides carried the same."""
-        pieces = []
-        while (data := self.receive()) is not None:
+        """Read the answer of the command, after which the far side has nothing to do again. Raises CephError unless
+        both sides carried the same."""
+        pieces: list[bytes] = []
+        count = 0
+        while self._is_missing(count):
+            if self._end is not None:
+                self._patience = _LAG
+            data = self.receive()
+            if data is None:
+                break
             pieces.append(data)
+            count += len(data)
+        end = self._verdict()
         stdout = b"".join(pieces)
-        end = self.end()
-        self._compare(end, len(stdout), hashlib.sha256(stdout).hexdigest())
+        self._compare(end, count, hashlib.sha256(stdout).hexdigest())
         return Completed(int(end["rc"]), stdout, str(end["stderr"]))
+
+    def _is_missing(self, count: int) -> bool:
+        """Whether more is to come of an answer of which *count* bytes have."""
+        end = self._end
+        return end is None or (not end["why"] and count < end["bytes"])
 
     def prove(self, count: int, sha256: str) -> Receipt:
         """Raises CephError unless the command exited 0 and both sides carried *count* bytes of that SHA-256."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph.near_side import (
@@ -30,6 +31,9 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.pods im
 # As JSON knows no infinity: longer than any command is waited for.
 _NEVER = 10.0 * 365 * 86400
 
+_FRESH = 20.0
+"""Seconds for which a connection that nothing passes is not yet forgotten by a proxy, nor by the far side."""
+
 
 class PodRunner(Runner):
     """Commands in the running and ready pod of *namespace* that *selector* finds; looked up once, and again when it
@@ -44,14 +48,23 @@ class PodRunner(Runner):
         self._container = container
         self._lock = threading.Lock()
         self._pod: PodRef | None = None
+        # Far sides that have answered, and since when: starting one costs more than most commands.
+        self._free: list[tuple[ExecStream, float]] = []
 
     def run(self, argv: t.Sequence[str], timeout: float) -> Completed:
         """See Runner."""
-        command = self._start(argv, False, _NEVER, timeout)
+        stream = self._take_free()
+        is_new = stream is None
+        if stream is None:
+            stream = self._open(far_command(()))
         try:
-            return command.run()
-        finally:
-            command.close()
+            completed = FarCommand(stream, argv, False, _NEVER, timeout, is_new=is_new).run()
+        except BaseException:
+            stream.close()
+            raise
+        with self._lock:
+            self._free.append((stream, time.monotonic()))
+        return completed
 
     def open_output(
         self, argv: t.Sequence[str], stall_timeout: float, timeout: float = math.inf
@@ -69,6 +82,22 @@ class PodRunner(Runner):
         if pod is None:
             return f"a pod of {self._namespace} labelled {self._selector}"
         return f"pod {self._namespace}/{pod.name}"
+
+    def close(self) -> None:
+        """See Runner."""
+        while self._free:
+            self._free.pop()[0].close()
+
+    def _take_free(self) -> ExecStream | None:
+        """Return the connection to a far side that has nothing to do, if there is one that still stands."""
+        while True:
+            with self._lock:
+                if not self._free:
+                    return None
+                stream, since = self._free.pop()
+            if time.monotonic() - since < _FRESH and stream.is_quiet():
+                return stream
+            stream.close()
 
     def _start(
         self,

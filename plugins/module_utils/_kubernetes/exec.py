@@ -103,10 +103,14 @@ class ExecStream:
             while self._pongs:
                 self._socket.pong(self._pongs.pop(0))
 
-    def hurry(self, seconds: float) -> None:
-        """Wait no longer than *seconds* for the next frame, and for all that follow."""
-        self._read_timeout = min(self._read_timeout, seconds)
-        self._socket.settimeout(self._read_timeout)
+    def wait_at_most(self, seconds: float) -> None:
+        """Let *seconds* be ``read_timeout`` from now on."""
+        self._read_timeout = seconds
+        self._socket.settimeout(seconds)
+
+    def is_quiet(self) -> bool:
+        """Whether the connection stands and nothing has come that was not read: no output, and no end."""
+        return not (self._ended or self._waiting or self._readable(0))
 
     def close(self) -> None:
         """Cut the connection. Without a status the command may still be running."""

@@ -49,7 +49,9 @@ class Far:
         self.process = subprocess.Popen(
             [sys.executable, *command[1:]], stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE
         )
-        self.send(near_side.opening(TOKEN, takes_input, stall, limit, pack))
+        self.send(near_side.program())
+        if argv:
+            self.send(near_side.request(TOKEN, argv, takes_input, stall, limit, pack))
 
     def send(self, data: bytes) -> None:
         stdin = t.cast(t.IO[bytes], self.process.stdin)
@@ -64,6 +66,13 @@ class Far:
 
     def seal(self, count: int, digest: bytes) -> None:
         self.send(near_side.frame(b"") + near_side.frame(struct.pack(">Q", count) + digest))
+
+    def answer(self, token: str, argv: t.Sequence[str], limit: float = 600) -> tuple[dict[str, t.Any], bytes]:
+        """Have it serve one more command, and return the word of its end and what the command wrote."""
+        self.send(near_side.request(token, argv, False, 600, limit))
+        said, came = t.cast(t.IO[bytes], self.process.stderr), t.cast(t.IO[bytes], self.process.stdout)
+        end: dict[str, t.Any] = json.loads(said.readline().decode().partition(f"{token} ")[2])["end"]
+        return end, came.read(end["bytes"])
 
     def words(self) -> list[dict[str, t.Any]]:
         """What it said until its end, which is waited for."""
@@ -150,6 +159,35 @@ def test_it_packs_what_passes_and_tells_of_what_the_command_wrote(tmp_path: path
     assert len(packed) < 6_000_000
     assert unpacking.Unpacker().feed(packed) == data
     assert (end["bytes"], end["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_without_a_command_it_serves_one_after_the_other() -> None:
+    with Far([]) as far:
+        for token, text, rc in (("a", "first", 0), ("b", "", 2), ("c", "third" * 5000, 0)):
+            end, answer = far.answer(
+                token, sh('printf %s "$1"; echo "$1" | head -c 5 >&2; exit $2', text, rc)
+            )
+            assert answer == text.encode()
+            assert (end["rc"], end["why"], end["stderr"].strip()) == (rc, "", text[:5])
+            assert (end["bytes"], end["sha256"]) == (len(answer), hashlib.sha256(answer).hexdigest())
+        t.cast(t.IO[bytes], far.process.stdin).close()
+        far.process.wait(20)
+
+
+def test_after_a_command_that_had_to_be_ended_it_serves_no_more() -> None:
+    with Far([]) as far:
+        end, _answer = far.answer("a", sh("exec sleep 600"), limit=0.2)
+        assert end["why"] == "late"
+        assert far.process.wait(20) == 0
+
+
+def test_it_does_not_wait_for_ever_for_another_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = near_side._source
+    monkeypatch.setattr(
+        near_side, "_source", lambda module: real(module).replace("IDLE = 60.0", "IDLE = 0.1")
+    )
+    with Far([]) as far:
+        assert far.process.wait(20) == 0
 
 
 def test_a_signal_is_told_as_such() -> None:
@@ -307,10 +345,10 @@ def test_it_is_found_inside_the_zip_that_ansible_makes_of_a_module(tmp_path: pat
             archive.write(path, f"{package}/{path.relative_to(UTILS).as_posix()}")
     program = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'module.zip')!r})\n"
-        f"from {near_side.__name__} import opening\n"
-        "sys.stdout.buffer.write(opening('t', False, 1, 1))"
+        f"from {near_side.__name__} import program\n"
+        "sys.stdout.buffer.write(program())"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env={}, stdout=subprocess.PIPE, check=True
     )
-    assert done.stdout == near_side.opening("t", False, 1, 1)
+    assert done.stdout == near_side.program()
