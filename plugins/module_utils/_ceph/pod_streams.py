@@ -35,20 +35,14 @@ class PodOutput(OutputStream):
 
     def read(self, size: int = READ_SIZE) -> bytes:
         """See OutputStream."""
-        while not self._rest and self._receipt is None:
-            came = self._command.receive()
-            if came is None:
-                receipt = self._command.prove(self._count, self._digest.hexdigest())
-                if self._unpacker.rest:
-                    raise self._command.damaged(f"{self._unpacker.rest} bytes more came than were sent")
-                self._receipt = receipt
-            else:
-                data = self._unpacked(came)
-                self._digest.update(data)
-                self._count += len(data)
-                self._rest = memoryview(data)
-        piece, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(piece)
+        pieces = []
+        while size and (self._rest or self._receipt is None):
+            if not self._rest:
+                self._take_in()
+            piece, self._rest = self._rest[:size], self._rest[size:]
+            size -= len(piece)
+            pieces.append(piece)
+        return b"".join(pieces)
 
     def finish(self) -> Receipt:
         """See OutputStream."""
@@ -60,9 +54,22 @@ class PodOutput(OutputStream):
         """See OutputStream."""
         self._command.close()
 
+    def _take_in(self) -> None:
+        came = self._command.receive()
+        if came is None:
+            receipt = self._command.prove(self._count, self._digest.hexdigest())
+            if self._unpacker.rest:
+                raise self._command.damaged(f"{self._unpacker.rest} bytes more came than were sent")
+            self._receipt = receipt
+        elif came:
+            data = self._unpacked(came)
+            self._digest.update(data)
+            self._count += len(data)
+            self._rest = memoryview(data)
+
     def _unpacked(self, came: bytes) -> bytes:
         try:
-            return self._unpacker.feed(came) if came else b""
+            return self._unpacker.feed(came)
         except unpacking.Damaged:
             raise self._command.damaged(f"after {self._count} bytes it cannot be unpacked") from None
 

@@ -44,7 +44,7 @@ class Unpacker:
         self._have += len(data)
         if self._have < self._need:
             return b""
-        came = b"".join(self._parts)
+        came = memoryview(b"".join(self._parts))
         plain = []
         at = 0
         while True:
@@ -59,13 +59,13 @@ class Unpacker:
             start = at + HEAD.size
             plain.append(self._unpack(packing, came[start : start + length], size))
             at = start + length
-        self._parts = [came[at:]]
+        self._parts = [bytes(came[at:])]
         self._have = len(came) - at
         return b"".join(plain)
 
-    def _unpack(self, packing: int, data: bytes, size: int) -> bytes:
+    def _unpack(self, packing: int, data: memoryview, size: int) -> bytes:
         if packing == PLAIN:
-            plain = data
+            plain = bytes(data)
         elif packing == ZSTD and self._zstd is not None:
             plain = self._unpack_zstd(data, size)
         elif packing == ZLIB:
@@ -76,7 +76,7 @@ class Unpacker:
             raise Damaged
         return plain
 
-    def _unpack_zstd(self, data: bytes, size: int) -> bytes:
+    def _unpack_zstd(self, data: memoryview, size: int) -> bytes:
         try:
             if zstandard.frame_content_size(data) != size:
                 raise Damaged
@@ -85,7 +85,7 @@ class Unpacker:
             raise Damaged from None
 
 
-def _unpack_zlib(data: bytes, size: int) -> bytes:
+def _unpack_zlib(data: memoryview, size: int) -> bytes:
     decoder = zlib.decompressobj()
     try:
         plain = decoder.decompress(data, size + 1)
