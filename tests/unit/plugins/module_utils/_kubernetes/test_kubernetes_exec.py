@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
+import time
 import typing as t
 from urllib.parse import parse_qsl, urlsplit
 
@@ -207,6 +208,36 @@ def test_silence_is_put_up_with_only_so_long() -> None:
         with pytest.raises(KubernetesError, match=r"no output for 0\.2 s"):
             stream.read_frame()
         over.set()
+
+
+def test_silence_can_be_put_up_with_less() -> None:
+    over = threading.Event()
+    with running(lambda _connection: t.cast(None, over.wait(30)), read_timeout=30) as stream:
+        stream.wait_at_most(0.2)
+        with pytest.raises(KubernetesError, match=r"no output for 0\.2 s"):
+            stream.read_frame()
+        over.set()
+
+
+@pytest.mark.parametrize(
+    "what_comes", [lambda connection: connection.say(1, b"late"), lambda connection: connection.end(), lose]
+)
+def test_a_connection_is_quiet_until_something_comes_or_it_ends(what_comes: Script) -> None:
+    go_on = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.say(1, b"answer")
+        go_on.wait(30)
+        what_comes(connection)
+
+    with running(script) as stream:
+        assert stream.read_frame() == (1, b"answer")
+        assert stream.is_quiet()
+        go_on.set()
+        deadline = time.monotonic() + 20
+        while stream.is_quiet():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 def test_a_silent_connection_is_kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
