@@ -89,7 +89,7 @@ def test_in_mid_export(modules: Modules, images: Images, monkeypatch: pytest.Mon
     if exported_next:
         image_id = json.loads(images.rbd(spec, "info", "--format", "json"))["id"]
         target = images.name()
-        assert modules.restore(target, image_id=image_id)["restore_point"] == name(1)
+        assert modules.restore(target, image_ids=[image_id])["restore_point"] == name(1)
         assert images.read(target) == images.read(spec, name(1))
 
 

@@ -133,7 +133,7 @@ def is_over(lease: Lease, renewed: float, directory: str) -> bool:
 
 def seems_over(lease: Lease, renewed: float) -> bool:
     """The same for who may write nothing, and so must go by this host's clock."""
-    return _is_dead(lease) or time.time() - renewed > lease.seconds
+    return is_dead(lease) or time.time() - renewed > lease.seconds
 
 
 def present_of(directory: str) -> float:
