@@ -19,6 +19,7 @@ import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import archiving
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._ceph import pod
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import ImageSpec
 from ansible_collections.rbd_backup.gfs.tests.integration import history
 from ansible_collections.rbd_backup.gfs.tests.integration.conftest import LAB, Lab, modules_in
@@ -87,6 +88,7 @@ def in_mid_export(monkeypatch: pytest.MonkeyPatch, fault: t.Callable[[], None]) 
             fault()
 
     monkeypatch.setattr(archiving, "PAUSES", (0.0,))
+    monkeypatch.setattr(pod, "PAUSES", ())
     monkeypatch.setattr(ArchiveWriter, "write", write_then_fault)
     return happened
 
@@ -139,6 +141,21 @@ def test_the_kubelet_killed_alone_and_with_containerd(
         impatient_toolbox, images, specs, daemons, monkeypatch, kill_the_node
     )
     assert all("pod rook-ceph/" in message for message in messages), messages
+
+
+def test_a_kubelet_that_is_restarted_is_waited_for(
+    lab: Lab, tmp_path: pathlib.Path, specs: list[ImageSpec], daemons: Daemons
+) -> None:
+    modules = modules_in(lab, tmp_path, "toolbox")
+    daemons.signal("kubelet", signal.SIGKILL)
+    mending = threading.Thread(target=daemons.mend)
+    mending.start()
+    try:
+        result = modules.snapshot(specs, time=day(0))
+    finally:
+        mending.join()
+    assert "failed" not in result, result
+    assert "failed" not in modules.backup(specs)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import Ceph
 _PROGRESS = re.compile(r"\r?[A-Z][A-Za-z ]*: \d+% complete\.\.\.(?:done\.|failed\.)?")
 _LONGEST = 1200
 # How the way through a pod fails when the pod or the connection to it goes, and comes back.
-_PASSING = ("lost", "no_pod", "unreachable", "timeout")
+_PASSING = ("lost", "no_pod", "server", "unreachable", "timeout")
 _LATE = "late"
 
 # "(2) No such file or directory" alone proves nothing: a missing keyring ends with exit code 2 and these words too.

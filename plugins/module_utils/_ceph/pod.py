@@ -31,6 +31,10 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._kubernetes.pods im
 # As JSON knows no infinity: longer than any command is waited for.
 _NEVER = 10.0 * 365 * 86400
 
+PAUSES = (2.0, 5.0, 10.0)
+"""Seconds between attempts to start a command where the API server cannot reach the pod's node: a kubelet that is
+restarted is away for so long."""
+
 _FRESH = 20.0
 """Seconds for which a connection that nothing passes is not yet forgotten by a proxy, nor by the far side."""
 
@@ -48,6 +52,7 @@ class PodRunner(Runner):
         self._container = container
         self._lock = threading.Lock()
         self._pod: PodRef | None = None
+        self._patient = True
         # Far sides that have answered, and since when: starting one costs more than most commands.
         self._free: list[tuple[ExecStream, float]] = []
 
@@ -115,21 +120,36 @@ class PodRunner(Runner):
             raise
 
     def _open(self, argv: t.Sequence[str]) -> ExecStream:
-        try:
-            with self._lock:
-                known = self._pod
-            if known is not None:
-                try:
-                    return self._exec(known, argv)
-                except KubernetesError:
-                    found = self._find()
-                    if found.uid == known.uid:
-                        raise
+        """Start *argv*. Where that fails nothing was started, so that it may be tried again whatever it does."""
+        pauses = iter(PAUSES if self._patient else ())
+        while True:
+            try:
+                stream = self._try_to_open(argv)
+            except KubernetesError as error:
+                passes = error.details.get("kind") == "server"
+                pause = next(pauses, None) if passes else None
+                if pause is None:
+                    # Who waited in vain waits no more: there may be hundreds of volumes to ask for.
+                    self._patient = self._patient and not passes
+                    raise CephError(error.message + self._advice(error), **error.details) from None
+                time.sleep(pause)
             else:
+                self._patient = True
+                return stream
+
+    def _try_to_open(self, argv: t.Sequence[str]) -> ExecStream:
+        with self._lock:
+            known = self._pod
+        if known is not None:
+            try:
+                return self._exec(known, argv)
+            except KubernetesError:
                 found = self._find()
-            return self._exec(found, argv)
-        except KubernetesError as error:
-            raise CephError(error.message + self._advice(error), **error.details) from None
+                if found.uid == known.uid:
+                    raise
+        else:
+            found = self._find()
+        return self._exec(found, argv)
 
     def _find(self) -> PodRef:
         found = find_pod(self._cluster(), self._namespace, self._selector)
