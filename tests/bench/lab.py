@@ -27,10 +27,13 @@ _BLOCK = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Ran:
-    """What our module returned, and the most memory that its process used, in bytes."""
+    """What our module returned, the most memory that its process used, in bytes, and the processor time that it and the
+    commands that it ran took, in seconds."""
 
     result: dict[str, t.Any]
     peak: int
+    processor: float
+    commands: float
 
 
 class Bench:
@@ -73,14 +76,24 @@ class Bench:
         self.images.rbd(spec, "snap", "create", "--no-progress", "--snap", SNAPSHOT)
         return spec
 
-    def rbd_export(self, spec: ImageSpec, base: str | None = None, to: str = SNAPSHOT) -> int:
-        """Do what we are compared with: a plain ``rbd export-diff`` to a file. Returns its size in bytes."""
-        file = self.path()
+    def rbd_export(
+        self,
+        spec: ImageSpec,
+        base: str | None = None,
+        to: str = SNAPSHOT,
+        path: pathlib.Path | None = None,
+    ) -> int:
+        """Do what we are compared with: a plain ``rbd export-diff`` to a file. Returns its size in bytes.
+
+        It is kept where *path* names it.
+        """
+        file = path or self.path()
         since = ("--from-snap", base) if base else ()
         command = ["rbd", *rbd_access(), "export-diff", "--no-progress", *since, f"{spec}@{to}", str(file)]
         subprocess.run(command, check=True)
         size = file.stat().st_size
-        file.unlink()
+        if path is None:
+            file.unlink()
         return size
 
     def backup(self, specs: t.Sequence[ImageSpec], way: str = "local", **options: t.Any) -> Ran:
@@ -127,10 +140,10 @@ def run_module(name: str, arguments: t.Mapping[str, t.Any]) -> Ran:
     """Run a module as a process. Raises RuntimeError when it fails."""
     command = [sys.executable, "-m", f"{__package__}.module", name]
     done = subprocess.run(command, input=json.dumps(arguments).encode(), stdout=subprocess.PIPE, check=True)
-    result, peak = json.loads(done.stdout)
+    result, peak, processor, commands = json.loads(done.stdout)
     if result.get("failed"):
         raise RuntimeError(result["msg"])
-    return Ran(result, peak)
+    return Ran(result, peak, processor, commands)
 
 
 def files(file: t.BinaryIO, size: int) -> None:

@@ -1,7 +1,8 @@
 # Copyright (c) 2026, rbd_backup.gfs contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs a module of the collection in this process, and prints its result and the most memory that was used."""
+"""Runs a module of the collection in this process, and prints its result and what was used: the most memory, and the
+processor time of the module and of the commands that it ran."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import io
 import json
 import pathlib
 import re
+import resource
 import sys
 
 from ansible.module_utils.testing import patch_module_args
@@ -25,7 +27,11 @@ def main() -> None:
             module.main()
     # Not getrusage(): what that calls the maximum may be that of the process that started this one.
     peak = re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())
-    print(json.dumps([json.loads(said.getvalue()), int(peak.group(1)) * 1024 if peak else 0]))
+    own, commands = (
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+    print(json.dumps([json.loads(said.getvalue()), int(peak.group(1)) * 1024 if peak else 0, own, commands]))
 
 
 main()
