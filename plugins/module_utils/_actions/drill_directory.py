@@ -10,14 +10,15 @@ import re
 import shutil
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import os_errors
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import open_reading, os_errors
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.lease import (
     is_dead,
     lease_of_process,
-    read_lease,
+    read_open_lease,
     write_lease,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.problems import UNWRITABLE
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError
 
 _NOTE = re.compile(r"(rbd-drill-[0-9a-f]{32})\.maker")
 _DIRECTORY = re.compile(r"rbd-drill-[0-9a-z_]+")
@@ -36,7 +37,7 @@ def run(environment: Environment) -> Outcome:
         made = [] if environment.check_mode else _make(scratch, environment.options["maker"])
         warnings += _unknown(scratch, [*made, *removed])
     return Outcome(
-        changed=bool(made or removed),
+        changed=True,  # a directory is made, or would be
         values={"path": made[0] if made else None, "made": made, "removed": removed},
         warnings=warnings,
         diff={"before": "".join(f"{path}\n" for path in removed), "after": "".join(f"{p}\n" for p in made)},
@@ -79,11 +80,18 @@ def _is_ansible(pid: int) -> bool:
 
 
 def _is_dead(note: str) -> bool:
+    """Whether this user has written *note* for that very directory, and the drill is dead. In a scratch directory that
+    others write to as well, a note may be theirs, or be forged to have the directory of a living drill removed."""
     try:
-        lease, _renewed = read_lease(note)
-    except FileNotFoundError:
-        return False  # that drill has just ended
-    return lease is not None and is_dead(lease)
+        descriptor = open_reading(note)
+    except ArchiveError:
+        return False  # that drill has just ended, or is another user's
+    try:
+        lease, _renewed = read_open_lease(descriptor)
+        mine = os.fstat(descriptor).st_uid == os.geteuid()
+    finally:
+        os.close(descriptor)
+    return mine and lease is not None and note.endswith(f"-{lease.token}.maker") and is_dead(lease)
 
 
 def _remove(scratch: str, name: str, check_mode: bool) -> str | None:
