@@ -26,11 +26,15 @@ def is_same(wanted: t.Mapping[str, t.Any], there: t.Mapping[str, t.Any]) -> bool
 def _holds(there: t.Any, wanted: t.Any) -> bool:
     if isinstance(wanted, dict):
         return isinstance(there, dict) and all(
-            _holds(there.get(key), value)
+            _is_size(there.get(key), value) if key == "storage" else _holds(there.get(key), value)
             for key, value in wanted.items()
             if key not in ("apiVersion", "kind")  # a list leaves them out
         )
-    return bool(there == wanted or (_bytes(there) is not None and _bytes(there) == _bytes(wanted)))
+    return bool(there == wanted)
+
+
+def _is_size(there: t.Any, wanted: t.Any) -> bool:
+    return _bytes(there) is not None and _bytes(there) == _bytes(wanted)
 
 
 def _bytes(quantity: t.Any) -> int | None:

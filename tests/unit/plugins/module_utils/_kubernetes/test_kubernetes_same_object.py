@@ -19,6 +19,7 @@ WANTED = {
     "spec": {
         "capacity": {"storage": "5000000000"},
         "claimRef": {"kind": "PersistentVolumeClaim", "name": "c"},
+        "csi": {"volumeHandle": "1000"},
         "accessModes": ["RWO"],
     },
 }
@@ -37,6 +38,8 @@ WANTED = {
         ("metadata.name", "y", False),
         ("spec.accessModes", ["RWO", "RWX"], False),
         ("spec.claimRef", None, False),
+        ("spec.csi.volumeHandle", "1k", False),
+        ("spec.csi.volumeHandle", "01000", False),
     ],
 )
 def test_what_was_added_does_not_matter_and_what_differs_does(path: str, value: t.Any, same: bool) -> None:
