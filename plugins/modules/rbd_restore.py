@@ -155,7 +155,8 @@ options:
             anything is restored, and once more before the first is created. Objects that exist are never changed; one
             that is as this restore would make it is taken for its own.
           - Where that fails all the same, the image stays and its metadata C(rbd_backup_gfs/objects-missing) says so.
-            The same restore, run again, reads the image, compares it and creates what is missing.
+            The same restore of the same restore point, run again, reads the image, compares it and creates what is
+            missing; in check mode it compares as well.
           - The account needs the rules of C(examples/rbac-restore.yaml) of this collection for it.
         type: bool
         default: false

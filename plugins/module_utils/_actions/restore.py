@@ -38,6 +38,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_im
     check_place,
     existing_image,
     metadata_to_set,
+    read_again,
     restore_image,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_manifests import (
@@ -173,15 +174,17 @@ class _Restore:
         if not self._environment.options["accept_unproved"]:
             refuse_unproved(choice, "accept_unproved: true (role: rbd_restore_accept_unproved)")
         existing = self._check()
-        resumed = existing is not None and not (job.image and job.image.overwrite)
+        resumed = bool(existing and job.image and not job.image.overwrite)
         if not resumed:
             prove(choice)
+        elif self._environment.check_mode and existing and job.image:
+            read_again(self._environment.ceph(), choice, job.image, existing)
         self.warnings += warnings_of(choice)
         unproved = unproved_joins(choice)
         recorded, digest, noted = recorded_digest(choice), None, False
         if not self._environment.check_mode:
             digest = self._restore()
-            if not unproved:
+            if not unproved and not resumed:  # then nothing was read of the chain
                 noted = _remember(choice, digest, self._environment.now()) and recorded is None
             self._apply()
         origin = choice.directory.description["volume"]

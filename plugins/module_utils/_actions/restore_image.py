@@ -11,7 +11,11 @@ import secrets
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import Choice
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.each_volume import describe
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_content import open_content
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_content import (
+    open_content,
+    recorded_digest,
+    unproved_joins,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
     is_key,
     metadata_at,
@@ -113,7 +117,9 @@ def restore_image(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
         return _into_new(ceph, choice, target)
     if target.overwrite:
         return _into_existing(ceph, choice, target)
-    return _read_again(ceph, choice, target, existing)
+    digest = read_again(ceph, choice, target, existing)
+    _set_metadata(ceph, choice, target.spec, target.metadata)  # other entries may be wanted by now
+    return digest
 
 
 def metadata_to_set(choice: Choice, everything: bool) -> dict[str, str]:
@@ -156,18 +162,24 @@ def _into_new(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
 
 
 def _complete(choice: Choice) -> str:
-    """What the metadata of a complete image without its objects says, but the image digest."""
-    return f"complete: {choice.snapshot} of image id {choice.directory.identity.image_id}, digest "
+    """What the metadata of a complete image without its objects says, but the image digest.
+
+    What was restored unproved is never taken for what has been proved since.
+    """
+    what = "unproved" if unproved_joins(choice) else "complete"
+    return f"{what}: {choice.snapshot} of image id {choice.directory.identity.image_id}, digest "
 
 
 def _waited_for(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str | None:
     """The image digest of what an earlier run of this restore has put into the image, which waits for its objects."""
-    said = ceph.metadata(target.spec).get(WAITING, "") if target.objects else ""
+    metadata = ceph.metadata(target.spec) if target.objects else {}
+    said = "" if INCOMPLETE in metadata else metadata.get(WAITING, "")
     return said[len(_complete(choice)) :] if said.startswith(_complete(choice)) else None
 
 
-def _read_again(ceph: RbdClient, choice: Choice, target: ImageTarget, info: ImageInfo) -> str:
-    """Return the image digest of a complete image, which must be what it was. Raises CephError, InvalidInput."""
+def read_again(ceph: RbdClient, choice: Choice, target: ImageTarget, info: ImageInfo) -> str:
+    """Return the image digest of an image that waits for its objects, which must hold what it did then, and what is on
+    record. Raises CephError, InvalidInput."""
     digest = ImageDigest(info.size)
     try:
         with ceph.export_diff(target.spec, None, None) as stream:
@@ -178,12 +190,14 @@ def _read_again(ceph: RbdClient, choice: Choice, target: ImageTarget, info: Imag
             stream.finish()
     except StreamError as error:
         raise CephError(f"Reading {target.spec} failed: {error.message} Nothing was touched.") from error
-    if digest.hexdigest() != _waited_for(ceph, choice, target):
+    found = digest.hexdigest()
+    if found != _waited_for(ceph, choice, target) or recorded_digest(choice) not in (None, found):
         raise InvalidInput(
-            f"The image {target.spec} was restored by an earlier run and has been changed since. Nothing was touched. "
-            "Remove it, choose another name, or set overwrite: true to replace its content."
+            f"The image {target.spec} was restored by an earlier run, and what it holds is not {choice.snapshot}: it "
+            "has been changed since, or another image digest is on record by now. Nothing was touched. Remove it, "
+            "choose another name, or set overwrite: true to replace its content."
         )
-    return digest.hexdigest()
+    return found
 
 
 def _rename(ceph: RbdClient, unproved: ImageSpec, spec: ImageSpec) -> None:
@@ -217,6 +231,8 @@ def _into_existing(ceph: RbdClient, choice: Choice, target: ImageTarget) -> str:
     state = "its content may be gone in part"
     whole = f"it holds {choice.snapshot}, and proved, but maybe not all metadata"
     try:
+        if WAITING in ceph.metadata(target.spec):
+            ceph.remove_metadata(target.spec, WAITING)  # what it speaks of goes now
         ceph.empty_image(target.spec, choice.chain[-1].to.size)
         state = f"its content is gone, and it holds a part of {choice.snapshot} at most"
         _check_alone(ceph, target.spec, mark)

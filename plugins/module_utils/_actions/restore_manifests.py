@@ -64,8 +64,8 @@ def apply_manifests(environment: Environment, manifests: t.Sequence[Object]) -> 
     except KubernetesError as error:
         raise HalfDone(
             f"{error.message} The image is restored and complete; of its objects {', '.join(made) or 'none'} was "
-            "created. Remove the cause and run the same restore again: it keeps what is there, and goes on with what "
-            "is missing."
+            "created. Remove the cause and run the same restore again, of the same restore point: it keeps what is "
+            "there, and goes on with what is missing."
         ) from error
 
 
