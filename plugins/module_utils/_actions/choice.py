@@ -11,6 +11,7 @@ import os
 import typing as t
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.inventory import Inventory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import component
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.points import (
     Point,
@@ -92,7 +93,7 @@ def choose_point(directory: VolumeDirectory, prefix: str, wanted: str) -> Choice
     Raises InvalidInput when that means none, ArchiveError when the chain to it is not whole: an older point is never
     taken without a word where a newer one is damaged.
     """
-    inventory = _proof_of(directory).identify(directory.archives(prefix))
+    inventory = inventory_of(directory, prefix)
     known = known_points(inventory, prefix)
     whole = [point for point in known if point.chain]
     if not known:
@@ -114,11 +115,13 @@ def choose_point(directory: VolumeDirectory, prefix: str, wanted: str) -> Choice
     return Choice(directory, point.snapshot, point.time, point.chain)
 
 
-def _proof_of(directory: VolumeDirectory) -> Proof:
+def inventory_of(directory: VolumeDirectory, prefix: str) -> Inventory:
+    """What there is to restore from, with all that is known of rebuilt manifests. Raises ArchiveError."""
     try:
-        return load_proof(directory.path)
+        proof = load_proof(directory.path)
     except ArchiveError:
-        return Proof()  # each archive is proved by its own manifest, and a restore says what it lacks
+        proof = Proof()  # each archive is proved by its own manifest, and a restore says what it lacks
+    return proof.identify(directory.archives(prefix))
 
 
 def check_same_point(choices: t.Sequence[Choice], prefix: str) -> None:
@@ -126,7 +129,7 @@ def check_same_point(choices: t.Sequence[Choice], prefix: str) -> None:
     if len({choice.snapshot for choice in choices}) < 2:
         return
     until = max(choice.time for choice in choices)
-    known = [known_points(choice.directory.archives(prefix), prefix) for choice in choices]
+    known = [known_points(inventory_of(choice.directory, prefix), prefix) for choice in choices]
     whole = [{(p.time, p.snapshot) for p in points if p.chain and p.time <= until} for points in known]
     common = max(set.intersection(*whole), default=None)
     each = "; ".join(f"{choice.directory}: {choice.snapshot}" for choice in choices)

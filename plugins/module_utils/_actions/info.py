@@ -115,8 +115,8 @@ class _Look:
         return entry
 
     def _holdings(self, directory: VolumeDirectory, used: bool | None) -> dict[str, t.Any]:
-        inventory = directory.archives(self._set.prefix)
         proof = load_proof(directory.path)
+        inventory = proof.identify(directory.archives(self._set.prefix))
         points = known_points(inventory, self._set.prefix)
         whole = [point for point in points if point.chain]
         newest = whole[-1].time if whole else None

@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.choice import (
     Choice,
     choose_point,
+    inventory_of,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.new_file import check_new_file
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_content import (
@@ -21,6 +22,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_co
     prove,
     recorded_digest,
     refuse_unproved,
+    unproved_joins,
     warnings_of,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_raw import restore_raw
@@ -129,7 +131,7 @@ def _list(options: argparse.Namespace) -> int:
 def _list_volume(directory: VolumeDirectory, prefix: str | None) -> bool:
     """List one volume and return whether something of it cannot be restored."""
     prefix = prefix or _prefix(directory.path)
-    inventory, description = directory.archives(prefix), directory.description
+    inventory, description = inventory_of(directory, prefix), directory.description
     _tell(f"{description['volume']['namespace']}/{description['volume']['claim']}")
     _tell(f"  directory  {directory.path}")
     _tell(f"  image      {description['volume']['image']}, id {directory.identity.image_id}")
@@ -142,7 +144,11 @@ def _list_volume(directory: VolumeDirectory, prefix: str | None) -> bool:
         else:
             stored = sum(archive.stored_bytes for archive in point.chain)
             size = point.chain[-1].to.size
-            _tell(f"  {point.snapshot}  {size} bytes, from {len(point.chain)} archive(s) of {stored} bytes")
+            joins = unproved_joins(Choice(directory, point.snapshot, point.time, point.chain))
+            _tell(
+                f"  {point.snapshot}  {size} bytes, from {len(point.chain)} archive(s) of {stored} bytes"
+                + (", unproved: --accept-unproved is needed" if joins else "")
+            )
     if not points:
         _tell("  no archive, and so no restore point")
     return any(point.chain is None for point in points)

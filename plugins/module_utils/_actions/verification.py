@@ -222,15 +222,15 @@ class Verification:
         return list(dict.fromkeys(found))
 
     def unproved(self) -> dict[str, tuple[str, ...]]:
-        """The restore points of which nothing shows that their chains are the right ones, and where these are joined
-        by name alone."""
+        """The restore points of which nothing shows, nor will show, that their chains are the right ones, and where
+        these are joined by name alone. Those of ``live`` are proved by Ceph, or found to differ."""
         return {
             point.snapshot: joins
             for point in self.points
             for joins in [joined_by_name(point.chain or ())]
             if joins
             and point.chain
-            and point.snapshot in self.chosen - self.equal - set(self.differing)
+            and point.snapshot in self.chosen - set(self.live) - set(self.differing)
             and not self.proof.image_digest(point.chain[-1].to)
         }
 

@@ -13,7 +13,14 @@ import typing as t
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.names import archive_name
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.publish import ArchiveWriter
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import describe
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.rebuild import (
+    lost_manifests,
+    rebuild_manifest,
+)
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import (
+    VolumeDirectory,
+    describe,
+)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.digest import ImageDigest
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import (
     BLOCK,
@@ -72,6 +79,15 @@ class BackupOfContents:
                 writer.seal(origin)
                 writer.publish()
         return pathlib.Path(directory.path)
+
+
+def rebuild(path: pathlib.Path) -> None:
+    """Lose every manifest and make it again: no ids, no digest."""
+    for manifest in path.glob("*.zst.json"):
+        manifest.unlink()
+    directory = VolumeDirectory.read(str(path))
+    for file in lost_manifests(directory, directory.archives(samples.PREFIX)):
+        rebuild_manifest(directory, samples.PREFIX, file, samples.NOON, "1.2.3")
 
 
 def image_digest(content: bytes) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import pathlib
 import typing as t
 
 import pytest
@@ -17,10 +16,6 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions import res
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.environment import Environment, Outcome
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._actions.restore_image import INCOMPLETE, WAITING
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import load_proof, save_proof
-from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.rebuild import (
-    lost_manifests,
-    rebuild_manifest,
-)
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.volume_directory import VolumeDirectory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.reader import DiffReader
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._diffstream.records import Data, Header
@@ -30,6 +25,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Image
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._actions.backup_of_contents import (
     BackupOfContents,
     image_digest,
+    rebuild,
 )
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._actions.restoring import (
     SECOND,
@@ -178,15 +174,6 @@ class Restores:
 @pytest.fixture
 def restores(backup: BackupOfContents, monkeypatch: pytest.MonkeyPatch) -> Restores:
     return Restores(backup, monkeypatch)
-
-
-def rebuild(path: pathlib.Path) -> None:
-    """Lose every manifest and make it again: no ids, no digest."""
-    for manifest in path.glob("*.zst.json"):
-        manifest.unlink()
-    directory = VolumeDirectory.read(str(path))
-    for file in lost_manifests(directory, directory.archives(samples.PREFIX)):
-        rebuild_manifest(directory, samples.PREFIX, file, samples.NOON, "1.2.3")
 
 
 def test_it_is_finished_and_what_was_read_of_the_image_is_no_proof_of_the_chain(
