@@ -203,8 +203,8 @@ class Verification:
                             # that it was read is noted, and no later run takes its digest for that of the snapshot
                             to = dataclasses.replace(to, snapshot_id=None)
                         proof.record_replayed(to, self.digests[point.snapshot], now)
-                for name in self.equal:
-                    proof.record_compared(name, self.live[name].snapshot.id, now)
+                    if point.chain and point.snapshot in self.equal:
+                        proof.record_compared(point.chain, self.live[point.snapshot].snapshot.id, now)
                 save_proof(self.directory.path, proof)
         except (ArchiveError, LockedError) as error:
             self.unrecorded = error.message

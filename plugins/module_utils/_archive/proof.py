@@ -51,10 +51,16 @@ class Replayed:
 
 @dataclasses.dataclass(frozen=True)
 class Compared:
-    """At ``at`` (UTC) the chain to a restore point gave the image digest of the live snapshot of this id."""
+    """At ``at`` (UTC) the chain to a restore point gave the image digest of the live snapshot of this id.
+
+    ``archive`` and ``base`` are the SHA-256 of the last file of that chain and of the one before it, where there was
+    one and it is on record: another archive that leads to a snapshot of that name was not compared.
+    """
 
     snapshot_id: int
     at: dt.datetime
+    archive: str | None = None
+    base: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +126,10 @@ class Proof:
         entry = self.replayed.get(state.snapshot)
         return entry if entry and state.snapshot_id in (None, entry.snapshot_id) else None
 
-    def record_compared(self, snapshot: str, snapshot_id: int, at: dt.datetime) -> None:
-        """Note that the chain to a restore point gave what the live snapshot holds."""
-        self.compared[snapshot] = Compared(snapshot_id, at)
+    def record_compared(self, chain: t.Sequence[Archive], snapshot_id: int, at: dt.datetime) -> None:
+        """Note that the *chain* to a restore point gave what the live snapshot holds."""
+        base = chain[-2].stored_sha256 if len(chain) > 1 else None
+        self.compared[chain[-1].to.snapshot] = Compared(snapshot_id, at, chain[-1].stored_sha256, base)
 
     def compared_at(self, state: State) -> dt.datetime | None:
         """When *state* was last found equal to its live snapshot; None: never."""
@@ -135,20 +142,22 @@ class Proof:
 
     def identify(self, inventory: Inventory) -> Inventory:
         """Return *inventory* with the snapshot ids that rebuilt manifests lost and a comparison with Ceph told."""
-        return dataclasses.replace(inventory, archives=tuple(map(self._identify, inventory.archives)))
+        ids = {archive.stored_sha256: archive.to.snapshot_id for archive in inventory.archives}
+        ids.update({entry.archive: entry.snapshot_id for entry in self.compared.values() if entry.archive})
+        return dataclasses.replace(
+            inventory, archives=tuple(self._identify(archive, ids) for archive in inventory.archives)
+        )
 
-    def _identify(self, archive: Archive) -> Archive:
-        to, base = self._identified(archive.to), archive.base
-        # that the base is right is told by what stands on it: of that name there may have been another one
-        if base and to.snapshot_id is not None and archive.to.snapshot_id is None:
-            base = self._identified(base)
-        return dataclasses.replace(archive, to=to, base=base)
-
-    def _identified(self, state: State) -> State:
-        entry = self.compared.get(state.snapshot)
-        if state.snapshot_id is not None or entry is None:
-            return state
-        return dataclasses.replace(state, snapshot_id=entry.snapshot_id)
+    def _identify(self, archive: Archive, ids: t.Mapping[str, int | None]) -> Archive:
+        entry, base = self.compared.get(archive.to.snapshot), archive.base
+        # of that name there may have been another snapshot, and its archive may lie beside the one that was compared
+        if entry is None or archive.to.snapshot_id is not None or entry.archive != archive.stored_sha256:
+            return archive
+        if base and base.snapshot_id is None and entry.base:
+            base = dataclasses.replace(base, snapshot_id=ids.get(entry.base))
+        return dataclasses.replace(
+            archive, to=dataclasses.replace(archive.to, snapshot_id=entry.snapshot_id), base=base
+        )
 
     def retire(self, snapshot: str, snapshot_id: int, since: dt.datetime) -> None:
         """Note that a snapshot waits to be deleted in Ceph; one that waits already keeps its date."""
@@ -180,7 +189,12 @@ class Proof:
                 for name, entry in sorted(self.replayed.items())
             },
             "compared": {
-                name: {"id": entry.snapshot_id, "at": format_utc(entry.at)}
+                name: {
+                    "id": entry.snapshot_id,
+                    "at": format_utc(entry.at),
+                    "archive": entry.archive,
+                    "base": entry.base,
+                }
                 for name, entry in sorted(self.compared.items())
             },
             "retired": [
@@ -219,8 +233,12 @@ class Proof:
                 for name, item in digests.items()
             },
             compared={
-                name: Compared(compared.part(name).number("id"), compared.part(name).time("at"))
-                for name in compared
+                name: Compared(
+                    item.number("id"),
+                    item.time("at"),
+                    *(item.sha256_or_none(key) if key in item else None for key in ("archive", "base")),
+                )
+                for name, item in {name: compared.part(name) for name in compared}.items()
             },
             retired={entry.snapshot_id: entry for entry in retired},
             pins={pin.snapshot: pin for pin in pins},

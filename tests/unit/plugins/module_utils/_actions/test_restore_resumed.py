@@ -7,6 +7,7 @@ so that one can be changed at any step; the integration tests do it with Ceph an
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import typing as t
 
@@ -141,12 +142,17 @@ class Restores:
     def image(self) -> Image:
         return self.ceph.images["again"]
 
-    def run(self, check_mode: bool = False, point: str = "latest", **options: t.Any) -> Outcome:
-        target = {"image": "again", "raw": None, "pool": None, "rados_namespace": None, "data_pool": None}
+    def run(self, check_mode: bool = False, **options: t.Any) -> Outcome:
+        target = {**dict.fromkeys(("raw", "pool", "rados_namespace", "data_pool")), "image": "again"}
         given = {
-            **{"root": str(self._backup.root), "cluster": "lab", "prefix": None, "namespace": "shop"},
-            **{"claim": "data", "workload": None, "directory": None, "image_ids": None, "parallel": 1},
-            **{"accept_unproved": options.pop("accept_unproved", False), "restore_point": point},
+            **dict.fromkeys(("prefix", "workload", "directory", "image_ids")),
+            "root": str(self._backup.root),
+            "cluster": "lab",
+            "namespace": "shop",
+            "claim": "data",
+            "restore_point": "latest",
+            "accept_unproved": options.pop("accept_unproved", False),
+            "parallel": 1,
             "manifests": {"apply": True, "file": None},
             "target": {**target, "metadata": False, "overwrite": False, **options},
         }
@@ -155,20 +161,22 @@ class Restores:
     def refused(self, **options: t.Any) -> None:
         """The first run: the image is there, and its objects are not."""
         self.refuse = True
-        assert self.run(**options).failures[0]["message"] == "refused"
+        assert _messages(self.run(**options)) == ["refused"]
         self.refuse = False
 
     def message(self, **options: t.Any) -> str:
         """Why the restore fails, and touches nothing, as its preview does."""
-        before = {name: (bytes(image.content), dict(image.metadata)) for name, image in self.ceph.images.items()}
+        before = copy.deepcopy(self.ceph.images)
         preview, outcome = self.run(check_mode=True, **options), self.run(**options)
-        assert [one["message"] for one in preview.failures] == [one["message"] for one in outcome.failures]
+        assert _messages(preview) == _messages(outcome)
         assert not outcome.changed
-        assert before == {
-            name: (bytes(image.content), dict(image.metadata)) for name, image in self.ceph.images.items()
-        }
-        (failure,) = outcome.failures
-        return str(failure["message"])
+        assert before == self.ceph.images
+        (message,) = _messages(outcome)
+        return message
+
+
+def _messages(outcome: Outcome) -> list[str]:
+    return [one["message"] for one in outcome.failures or ()]
 
 
 @pytest.fixture

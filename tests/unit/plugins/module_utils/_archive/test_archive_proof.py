@@ -14,10 +14,12 @@ import typing as t
 
 import pytest
 
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.chain import chain, joined_by_name
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import (
     atomic_write_json,
     read_json,
 )
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.inventory import Inventory
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof import (
     Pin,
     Proof,
@@ -25,6 +27,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.proof impo
     save_proof,
 )
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import ArchiveError
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._model import Archive
 from ansible_collections.rbd_backup.gfs.tests.unit.plugins.module_utils._archive import (
     archive_samples as samples,
 )
@@ -38,7 +41,7 @@ def proof(tmp_path: pathlib.Path) -> Proof:
     result = Proof()
     result.record_hashed(samples.publish(tmp_path, 1), samples.NOON)
     result.record_replayed(samples.state(1), DIGEST, samples.NOON)
-    result.record_compared(samples.snapshot(3), 103, samples.NOON)
+    result.record_compared([samples.publish(tmp_path, 4, 3), samples.publish(tmp_path, 3, 4)], 103, LATER)
     result.retire(samples.snapshot(5), 105, samples.NOON)
     result.pins[samples.snapshot(1)] = Pin(samples.snapshot(1), "before the migration", samples.NOON)
     return result
@@ -80,15 +83,70 @@ def test_a_digest_belongs_to_the_snapshot_and_not_to_its_name(proof: Proof) -> N
     assert proof.image_digest(dataclasses.replace(samples.state(1), snapshot_id=999)) is None
 
 
-def test_a_comparison_belongs_to_the_snapshot_and_tells_a_state_without_id_what_it_is(proof: Proof) -> None:
+def test_a_comparison_belongs_to_the_snapshot(tmp_path: pathlib.Path, proof: Proof) -> None:
     full, diff = samples.state(1), samples.state(2)
-    proof.record_compared(full.snapshot, 101, samples.NOON)
+    proof.record_compared([samples.publish(tmp_path, 1)], 101, samples.NOON)
     assert proof.compared_at(full) == samples.NOON
     assert proof.compared_at(dataclasses.replace(full, snapshot_id=None)) == samples.NOON
     assert proof.compared_at(dataclasses.replace(full, snapshot_id=999)) is None
     assert proof.compared_at(diff) is None
     proof.forget_compared(full.snapshot)
     assert proof.compared_at(full) is None
+
+
+def _nameless(archive: Archive) -> Archive:
+    """As a rebuilt manifest has it."""
+    base = archive.base and dataclasses.replace(archive.base, snapshot_id=None)
+    return dataclasses.replace(archive, to=dataclasses.replace(archive.to, snapshot_id=None), base=base)
+
+
+def _identified(proof: Proof, *archives: Archive) -> tuple[Archive, ...]:
+    return proof.identify(Inventory(archives, (), (), (), (), ())).archives
+
+
+def test_a_comparison_gives_the_archives_that_were_compared_their_ids_back(tmp_path: pathlib.Path) -> None:
+    proof = Proof()
+    known = samples.publish(tmp_path, 1), samples.publish(tmp_path, 2, 1)
+    lost = tuple(map(_nameless, known))
+    proof.record_compared(known, 102, samples.NOON)
+    assert _identified(proof, *lost)[1].to == samples.state(2)
+    assert _identified(proof, *lost)[1].base == lost[1].base, "nothing tells that of its base"
+    assert _identified(proof, known[0], lost[1]) == known, "its base has kept its own"
+    proof.record_compared(known[:1], 101, samples.NOON)
+    assert _identified(proof, *lost) == known
+    assert _identified(Proof.from_json(proof.to_json(), "proof.json"), *lost) == known
+
+
+def test_an_archive_of_another_snapshot_of_that_name_never_gets_the_ids_of_the_compared_one(
+    tmp_path: pathlib.Path,
+) -> None:
+    first, diff, again, last = (
+        samples.publish(tmp_path, 1),
+        samples.publish(tmp_path, 2, 1),
+        samples.publish(tmp_path, 2, seed=9),  # the snapshot was removed and made again under its name
+        samples.publish(tmp_path, 3, 2),
+    )
+    proof = Proof()
+    proof.record_compared([first], 101, samples.NOON)
+    proof.record_compared([again], 102, samples.NOON)
+    there = _identified(proof, first, _nameless(diff), last)
+    found = chain(there, samples.snapshot(3))
+    assert found
+    assert joined_by_name(found) == (samples.snapshot(1), samples.snapshot(2)), "that one is lost"
+
+
+def test_a_comparison_of_before_its_archives_were_noted_is_read_and_gives_no_ids(
+    tmp_path: pathlib.Path,
+) -> None:
+    archive = samples.publish(tmp_path, 1)
+    proof = Proof()
+    proof.record_compared([archive], 101, samples.NOON)
+    content = proof.to_json()
+    for key in ("archive", "base"):
+        del content["compared"][archive.to.snapshot][key]
+    read = Proof.from_json(content, "proof.json")
+    assert read.compared_at(archive.to) == samples.NOON
+    assert _identified(read, _nameless(archive)) == (_nameless(archive),)
 
 
 def test_a_replay_belongs_to_the_snapshot_and_not_to_its_name(proof: Proof) -> None:
@@ -123,8 +181,8 @@ def test_retiring_keeps_the_first_date_and_ends_when_the_snapshot_is_gone(proof:
 
 
 def test_proofs_of_what_is_gone_go_and_pins_stay(tmp_path: pathlib.Path, proof: Proof) -> None:
-    proof.record_compared(samples.snapshot(1), 101, samples.NOON)
     there = samples.publish(tmp_path, 1)
+    proof.record_compared([there], 101, samples.NOON)
     proof.forget_missing([there])
     assert (len(proof.hashed), len(proof.replayed), len(proof.compared)) == (1, 1, 1)
     proof.forget_missing([samples.publish(tmp_path, 2, 1)])
