@@ -15,8 +15,8 @@ description:
   - Makes a directory C(rbd-drill-<token>) in a scratch directory, and beside it a file C(rbd-drill-<token>.maker) that
     names the process that runs the playbook.
   - Removes first what drills have left there whose process is dead, which is proved on the host and in the container
-    where it ran and never concluded from age. One in which something is mounted is left, with a warning, and so is one
-    without such a file.
+    where it ran and never concluded from age. Only what the same user has made is removed. One in which something is
+    mounted is left, with a warning, and so is one without such a file.
   - It is what the role C(rbd_drill) uses.
 extends_documentation_fragment:
   - rbd_backup.gfs.attributes
