@@ -245,7 +245,9 @@ def main(argv: t.Sequence[str], read_frame: t.Callable[[], bytes]) -> None:
             return
         while poller.poll(IDLE * 1000):
             request = read_request(read_frame)
-            if not serve(request["argv"], request):
+            # as arguments would come: without a locale, as in a container, Python 3.6 knows no more than ASCII
+            argv = [os.fsdecode(part.encode("utf-8", "surrogateescape")) for part in request["argv"]]
+            if not serve(argv, request):
                 return
     except Over:
         raise SystemExit(1) from None

@@ -44,10 +44,12 @@ class Far:
         limit: float = 600,
         stdout: int | t.IO[bytes] = subprocess.PIPE,
         pack: t.Sequence[int] = (),
+        options: t.Sequence[str] = (),
+        env: t.Mapping[str, str] | None = None,
     ) -> None:
-        command = near_side.far_command(argv)
+        command = [sys.executable, *options, *near_side.far_command(argv)[1:]]
         self.process = subprocess.Popen(
-            [sys.executable, *command[1:]], stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE
+            command, stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE, env=env
         )
         self.send(near_side.program())
         if argv:
@@ -172,6 +174,13 @@ def test_without_a_command_it_serves_one_after_the_other() -> None:
             assert (end["bytes"], end["sha256"]) == (len(answer), hashlib.sha256(answer).hexdigest())
         t.cast(t.IO[bytes], far.process.stdin).close()
         far.process.wait(20)
+
+
+def test_a_command_arrives_as_it_was_sent_whatever_the_locale_of_the_pod() -> None:
+    """Without a locale, as containers are, Python 3.6 knows ASCII alone; newer ones have to be told to be like that."""
+    with Far([], options=("-X", "utf8=0"), env={**os.environ, "LC_ALL": "C"}) as far:
+        end, answer = far.answer("a", sh('printf %s "$1"', "Gr\xf6\xdfe \u20ac \udcff"))
+    assert (end["rc"], end["why"], answer) == (0, "", b"Gr\xc3\xb6\xc3\x9fe \xe2\x82\xac \xff")
 
 
 def test_after_a_command_that_had_to_be_ended_it_serves_no_more() -> None:
