@@ -144,10 +144,11 @@ def make_directory_with(path: str, make_content: t.Callable[[str], object]) -> N
             make_content(unfinished)
             sync_directory(unfinished)
             os.rename(unfinished, path)
-            sync_directory(parent)
     except ArchiveError:
         if not os.path.isdir(path):  # else another host has just made it
             raise
+    with os_errors("create the directory", path, UNWRITABLE, "Nothing else was changed."):
+        sync_directory(parent)
 
 
 def remove_if_there(path: str) -> bool:

@@ -17,6 +17,7 @@ import typing as t
 import pytest
 
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import backup_set as under_test
+from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive import files
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.backup_set import BackupSet
 from ansible_collections.rbd_backup.gfs.plugins.module_utils._archive.files import (
     atomic_write_json,
@@ -326,6 +327,22 @@ def test_a_link_is_not_followed(backup_set: BackupSet, path: str, tmp_path: path
 def test_a_link_to_a_disk_that_is_not_mounted_is_a_problem_too(backup_set: BackupSet, path: str) -> None:
     os.symlink("/nowhere", os.path.join(path, "shop"))
     assert "is a symbolic link" in backup_set.scan().problems[0].message
+
+
+def test_a_directory_whose_name_may_not_outlast_a_power_cut_is_not_taken_for_made(
+    backup_set: BackupSet, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, namespace = files.sync_directory, os.path.join(path, "shop")
+
+    def sync(directory: str) -> None:
+        if directory == path and os.path.exists(namespace):
+            raise OSError(errno.EIO, "the disk fails")
+        real(directory)
+
+    monkeypatch.setattr(files, "sync_directory", sync)
+    with pytest.raises(ArchiveError, match="the disk fails"):
+        create(backup_set)
+    assert backup_set.scan().volumes == ()
 
 
 @pytest.mark.parametrize("level", [1, 3])
