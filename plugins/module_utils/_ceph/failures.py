@@ -11,6 +11,7 @@ from ansible_collections.rbd_backup.gfs.plugins.module_utils._errors import Ceph
 
 _PROGRESS = re.compile(r"\r?[A-Z][A-Za-z ]*: \d+% complete\.\.\.(?:done\.|failed\.)?")
 _LONGEST = 1200
+_BETWEEN_LINES = " / "
 # How the way through a pod fails when the pod or the connection to it goes, and comes back.
 _PASSING = ("lost", "no_pod", "server", "unreachable", "timeout")
 _LATE = "late"
@@ -22,13 +23,13 @@ _MISSING = re.compile(
 )
 # In the words of rbd, and of ceph in its older and newer releases.
 _NOT_CONNECTED = re.compile(r"couldn't connect to the cluster|RADOS timed out|^timed out$", re.MULTILINE)
-_NOT_REACHED = re.compile(rf"{_NOT_CONNECTED.pattern}|unable to find a keyring")
+_NOT_REACHED = re.compile(rf"{_NOT_CONNECTED.pattern}|unable to find a keyring", re.MULTILINE)
 
 
 def words(stderr: str) -> str:
     """Return what a command said, without its progress display, cut to its last 1200 characters."""
     lines = [line.strip() for line in _PROGRESS.sub("\n", stderr).splitlines()]
-    return " / ".join(line for line in lines if line)[-_LONGEST:]
+    return _BETWEEN_LINES.join(line for line in lines if line)[-_LONGEST:]
 
 
 def ended(program: str, rc: int, stderr: str) -> CephError:
@@ -75,7 +76,7 @@ def broke(error: Exception) -> bool:
 
 def is_unanswered(error: CephError) -> bool:
     """Whether Ceph, or the pod on the way to it, gave no answer: the next question may take as long as this one."""
-    kind, said = error.details.get("kind"), str(error.details.get("stderr", ""))
+    kind, said = error.details.get("kind"), str(error.details.get("stderr", "")).replace(_BETWEEN_LINES, "\n")
     return kind in (_LATE, "unreachable", "timeout") or bool(_NOT_CONNECTED.search(said))
 
 

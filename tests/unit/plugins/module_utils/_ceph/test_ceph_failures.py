@@ -42,6 +42,7 @@ def test_ceph_says_that_it_does_not_exist(stderr: str) -> None:
     [
         (2, NO_KEYRING),
         (2, "rbd: made-up words: (2) No such file or directory\nrbd: couldn't connect to the cluster!\n"),
+        (2, "rbd: made-up words: (2) No such file or directory\ntimed out\n"),
         (2, ""),
         (2, "python3: can't open file 'x': [Errno 2] No such file or directory\n"),
         (1, "global_init: unable to open config file from search list /nonexistent\n"),
@@ -59,6 +60,7 @@ def test_what_was_not_reached_is_not_missing(rc: int, stderr: str) -> None:
     [
         ("rbd: couldn't connect to the cluster!\n", True),
         ("timed out\n", True),
+        ("warning: line 3: ignored\ntimed out\n", True),
         ("[errno 110] RADOS timed out (error connecting to the cluster)\n", True),
         ("[errno 13] RADOS permission denied (error connecting to the cluster)\n", False),
         ("rbd: error opening image timed out: (1) Operation not permitted\n", False),
