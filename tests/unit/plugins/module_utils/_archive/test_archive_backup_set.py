@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import errno
 import os
@@ -327,6 +328,27 @@ def test_a_link_is_not_followed(backup_set: BackupSet, path: str, tmp_path: path
 def test_a_link_to_a_disk_that_is_not_mounted_is_a_problem_too(backup_set: BackupSet, path: str) -> None:
     os.symlink("/nowhere", os.path.join(path, "shop"))
     assert "is a symbolic link" in backup_set.scan().problems[0].message
+
+
+@pytest.mark.parametrize("call", ["mkdir", "chmod", "rename"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_another_host_makes_the_directory_in_the_same_instant(
+    backup_set: BackupSet, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    real, until_then = getattr(os, call), iter(range(1, number))
+
+    def late(*arguments: t.Any, **options: t.Any) -> t.Any:
+        if next(until_then, None) is None:
+            monkeypatch.setattr(os, call, real)
+            with contextlib.suppress(LockedError):  # we hold it already
+                create(BackupSet.open(backup_set.path))
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(os, call, late)
+    made = create(backup_set)
+    assert getattr(os, call) is real
+    assert made.identity == samples.IDENTITY
+    assert [volume.path for volume in backup_set.scan().volumes] == [made.path]
 
 
 def test_a_directory_whose_name_may_not_outlast_a_power_cut_is_not_taken_for_made(
